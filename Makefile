@@ -1,0 +1,41 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint format benchmark clean
+
+# Trains Z-Forcing and an RNN on the bundled digits; pictures, table and model in runs/demo/.
+demo: $(VENV)/demo
+	$(BIN)/python -m zoo.demo
+
+# The linter, and the whole suite on both backends.
+test: lint
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: $(VENV)/dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# The cost of a training step beside a plain Keras model of the same size.
+benchmark: $(VENV)/dev
+	KERAS_BACKEND=tensorflow $(BIN)/python -m benchmarks.training_step
+	KERAS_BACKEND=jax $(BIN)/python -m benchmarks.training_step
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable ".[tensorflow,plot]"
+	touch $@
+
+$(VENV)/dev: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable ".[tensorflow,jax,tuning,dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist runs *.egg-info

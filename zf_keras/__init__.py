@@ -1,0 +1,20 @@
+"""Stochastic recurrent networks for sequences, in Keras 3."""
+
+from zf_keras import _backend  # first: a clear error before anything else is imported
+from zf_keras import datasets
+from zf_keras.cells.stochastic_lstm import StochasticLSTMCell
+from zf_keras.layers.auxiliary_decoder import AuxiliaryDecoder
+from zf_keras.layers.backward_encoder import BackwardEncoder
+from zf_keras.layers.heads import (
+    BernoulliHead,
+    CategoricalHead,
+    DistributionHead,
+    GaussianHead,
+    GaussianMixtureHead,
+)
+from zf_keras.models.rnn.rnn import RNN
+from zf_keras.models.z_forcing.z_forcing import ZForcing
+from zf_keras.schedules import KLAnnealing
+from zf_keras.version import __version__
+
+

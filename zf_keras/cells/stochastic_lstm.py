@@ -1,0 +1,353 @@
+r"""LSTM step with a latent variable (Sordoni et al. 2017, eq. 4-6).
+
+    q(z_t) = N(mu_t, sigma_t^2),  (mu_t, log sigma_t^2) = f_q([h_{t-1}, b_t, x_t])
+    z_t    = mu_t + sigma_t * eps_t
+    h_t, c_t = LSTM([x_t, z_t], (h_{t-1}, c_{t-1}))
+
+Only what depends on the step before runs inside the loop; the products with x_t and b_t are taken for all
+steps at once, before it. `step` is the one definition of a step: `StochasticLSTMCell.call`,
+`StochasticLSTMCell.scan` and generation, with the prior network in the posterior's place, all call it.
+"""
+
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+from zf_keras.arguments import check_positive_int
+from zf_keras.layers.network import BOUND, SLOPE, GaussianNetwork, clipped_leaky_relu, split_gaussian
+from zf_keras.probability import Gaussian
+from zf_keras.recurrence import scan
+
+
+class StepWeights(NamedTuple):
+    """What multiplies inside the loop. H units, Z latent, D hidden units of the latent network."""
+
+    recurrent: Any  # [U, W_h] (H, 4H + D): h_{t-1} to the gates and to the latent network
+    latent: Any  # (Z, 4H): z_t to the gates
+    params: Any  # (D, 2Z): hidden layer to mean and log-variance
+    params_bias: Any  # (2Z,)
+
+
+class StepInputs(NamedTuple):
+    """What is known before the loop, (batch, ...) inside it and (time, batch, ...) before it."""
+
+    gates: Any  # (..., 4H)
+    hidden: Any  # (..., D)
+    noise: Any  # (..., Z)
+
+
+class StepOutputs(NamedTuple):
+    h: Any  # (..., H)
+    c: Any  # (..., H)
+    z: Any  # (..., Z)
+    params: Any  # (..., 2Z), clipped
+    hidden: Any  # (..., D)
+    gates: Any  # (..., 4H), before the nonlinearities, in the order i, f, g, o
+
+
+class StochasticLSTMOutputs(NamedTuple):
+    """Per-step outputs, each (batch, time, ...)."""
+
+    h: Any  # (batch, time, units)
+    z: Any  # (batch, time, latent_dim)
+    latent: Gaussian  # what z was drawn from
+
+
+def step(weights, clip, state, inputs):
+    """One step, (h_{t-1}, c_{t-1}) -> ((h_t, c_t), StepOutputs). All tensors (batch, ...)."""
+    h, c = state
+    units = h.shape[-1]
+    recurrent = ops.matmul(h, weights.recurrent)
+    hidden = clipped_leaky_relu(inputs.hidden + recurrent[:, 4 * units :])
+    params = ops.matmul(hidden, weights.params) + weights.params_bias
+    params = params if clip is None else ops.clip(params, -clip, clip)
+    mean, log_variance = ops.split(params, 2, axis=-1)
+    z = mean + ops.exp(0.5 * log_variance) * inputs.noise
+    gates = inputs.gates + recurrent[:, : 4 * units] + ops.matmul(z, weights.latent)
+    i, f, g, o = ops.split(gates, 4, axis=-1)
+    c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)
+    h = ops.sigmoid(o) * ops.tanh(c)
+    return (h, c), StepOutputs(h, c, z, params, hidden, gates)
+
+
+def _before(first, x):
+    """x_{t-1} for every t: (time, ...) with `first` as x_0."""
+    return ops.concatenate([first[None], x[:-1]], axis=0)
+
+
+def _summed_outer(a, b):
+    """sum over time and batch of a b^T: one product for the weight gradient of all steps."""
+    a, b = (ops.reshape(x, (-1, x.shape[-1])) for x in (a, b))
+    return ops.matmul(ops.transpose(a), b)
+
+
+def stochastic_lstm(weights, inputs, state, clip):
+    """All steps, with a gradient written by hand.
+
+    Automatic differentiation of a loop would add every step's weight gradients inside it. Here the loop of the
+    gradient carries only dh and dc; the factors that do not depend on them are computed for all steps before
+    it, and each weight's gradient is one matrix product after it.
+
+    Args:
+        weights: `StepWeights`.
+        inputs: `StepInputs`, each (time, batch, ...).
+        state: pair of tensors (batch, units), h_0 and c_0.
+        clip: float or `None`. Bound of mean and log-variance.
+
+    Returns:
+        h (time, batch, H), z (time, batch, Z), params (time, batch, 2Z), and c_T (batch, H).
+    """
+
+    @ops.custom_gradient
+    def run(recurrent, latent, params_kernel, params_bias, gates_in, hidden_in, noise, h0, c0):
+        weights = StepWeights(recurrent, latent, params_kernel, params_bias)
+        inputs = StepInputs(gates_in, hidden_in, noise)
+        (_, c_last), out = scan(lambda s, x: step(weights, clip, s, x), (h0, c0), inputs)
+
+        def gradient(*upstream):
+            dh, dz, dparams, dc_last = upstream if len(upstream) == 4 else upstream[0]
+            units = h0.shape[-1]
+            i, f, g, o = ops.split(out.gates, 4, axis=-1)
+            i, f, g, o = ops.sigmoid(i), ops.sigmoid(f), ops.tanh(g), ops.sigmoid(o)
+            tanh_c = ops.tanh(out.c)
+            h_before, c_before = _before(h0, out.h), _before(c0, out.c)
+            # d gates = [dc, dc, dc, dh] * gate_slopes; dc += dh * cell_slope
+            cell_slope = o * (1 - ops.square(tanh_c))
+            gate_slopes = ops.concatenate(
+                [i * (1 - i) * g, f * (1 - f) * c_before, i * (1 - ops.square(g)), o * (1 - o) * tanh_c],
+                axis=-1,
+            )
+            # d params = dparams + [dz, dz] * latent_slopes, zero where clipped
+            sigma = ops.exp(0.5 * out.params[..., noise.shape[-1] :])
+            latent_slopes = ops.concatenate([ops.ones_like(noise), 0.5 * sigma * noise], axis=-1)
+            if clip is not None:
+                inside = ops.cast(ops.abs(out.params) < clip, out.params.dtype)
+                latent_slopes, dparams = latent_slopes * inside, dparams * inside
+            slope = ops.where(out.hidden > 0, 1.0, SLOPE)
+            hidden_slopes = ops.cast(ops.where(ops.abs(out.hidden) < BOUND, slope, 0.0), out.hidden.dtype)
+            recurrent_t, latent_t, params_t = map(ops.transpose, (recurrent, latent, params_kernel))
+
+            def step_back(state, inputs):
+                dh_next, dc = state
+                dh, dz, dparams, cell_slope, gate_slopes, f, latent_slopes, hidden_slopes = inputs
+                dh = dh + dh_next
+                dc = dc + dh * cell_slope
+                dgates = ops.concatenate([dc, dc, dc, dh], axis=-1) * gate_slopes
+                dz = dz + ops.matmul(dgates, latent_t)
+                dparams = dparams + ops.concatenate([dz, dz], axis=-1) * latent_slopes
+                dhidden = ops.matmul(dparams, params_t) * hidden_slopes
+                drecurrent = ops.concatenate([dgates, dhidden], axis=-1)
+                return (ops.matmul(drecurrent, recurrent_t), dc * f), (drecurrent, dparams, dz)
+
+            (dh0, dc0), (drecurrent, dparams, dz) = scan(
+                step_back,
+                (ops.zeros_like(h0), dc_last),
+                (dh, dz, dparams, cell_slope, gate_slopes, f, latent_slopes, hidden_slopes),
+                reverse=True,
+            )
+            dgates, dhidden = drecurrent[..., : 4 * units], drecurrent[..., 4 * units :]
+            return (
+                _summed_outer(h_before, drecurrent),
+                _summed_outer(out.z, dgates),
+                _summed_outer(out.hidden, dparams),
+                ops.sum(dparams, axis=(0, 1)),
+                dgates,
+                dhidden,
+                dz * sigma,
+                dh0,
+                dc0,
+            )
+
+        return (out.h, out.z, out.params, c_last), gradient
+
+    return run(*weights, *inputs, *state)
+
+
+def _swap_time_and_batch(x):
+    return ops.transpose(x, (1, 0, 2))
+
+
+@keras.saving.register_keras_serializable("zf_keras")
+class StochasticLSTMCell(keras.layers.Layer):
+    """LSTM cell that draws a latent z_t from q(z_t | h_{t-1}, b_t) and reads it beside x_t.
+
+    In `keras.layers.RNN` the input of a step is [x_t, b_t, eps_t] on the last axis: features, context and
+    standard-normal noise. The noise is an input because random numbers drawn inside a loop would be the same at
+    every step on JAX. The output is [h_t, z_t, mu_t, log sigma_t^2] on the last axis; `unpack` splits it.
+    `scan` does the same for a whole sequence, faster, from separate tensors.
+    Source: Sordoni et al. 2017, eq. 4-6.
+
+    Args:
+        units: int. Size of h_t.
+        latent_dim: int. Size of z_t.
+        hidden_units: int. Size of the posterior network's hidden layer. Defaults to `units`.
+        context_dim: int. Size of b_t; 0 for none. Defaults to `0`.
+        inputs_to_latent: bool. Whether the posterior sees x_t. Defaults to `False`.
+        latent_units: int or `None`. Size of a linear layer between z_t and the LSTM, as in the released code;
+            `None` for z_t itself, as in the paper. Defaults to `None`.
+        clip: float or `None`. Mean and log-variance are clipped to [-clip, clip]. Defaults to `8.0`.
+
+    Example:
+
+    >>> cell = StochasticLSTMCell(units=8, latent_dim=2, context_dim=4)
+    >>> x, b, eps = np.zeros((3, 5, 6)), np.zeros((3, 5, 4)), np.random.normal(size=(3, 5, 2))
+    >>> outputs = keras.layers.RNN(cell, return_sequences=True)(np.concatenate([x, b, eps], -1))
+    >>> cell.unpack(outputs).z.shape
+    (3, 5, 2)
+    """
+
+    def __init__(
+        self,
+        units,
+        latent_dim,
+        hidden_units=None,
+        context_dim=0,
+        inputs_to_latent=False,
+        latent_units=None,
+        clip=8.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_positive_int("units", units)
+        check_positive_int("latent_dim", latent_dim)
+        if latent_units is not None:
+            check_positive_int("latent_units", latent_units)
+        self.units = units
+        self.latent_dim = latent_dim
+        self.hidden_units = units if hidden_units is None else hidden_units
+        self.context_dim = context_dim
+        self.inputs_to_latent = inputs_to_latent
+        self.latent_units = latent_units
+        self.clip = clip
+        self.state_size = [units, units]
+        self.output_size = units + 3 * latent_dim
+        self.posterior = GaussianNetwork(
+            latent_dim, self.hidden_units, clip, dtype=self.dtype_policy, name="posterior"
+        )
+        self.projection = None
+        if latent_units is not None:
+            self.projection = keras.layers.Dense(latent_units, dtype=self.dtype_policy, name="projection")
+
+    def build(self, input_shape):
+        features = input_shape[-1] - self.context_dim - self.latent_dim
+        if features < 1:
+            raise ValueError(
+                "StochasticLSTMCell takes [x_t, b_t, eps_t] on the last axis, which must be larger than "
+                f"context_dim + latent_dim = {self.context_dim + self.latent_dim}. "
+                f"Received: input_shape={tuple(input_shape)}."
+            )
+        self.features = features
+        self.kernel = self.add_weight(
+            shape=(features + (self.latent_units or self.latent_dim), 4 * self.units),
+            initializer="glorot_uniform",
+            name="kernel",
+        )
+        self.recurrent_kernel = self.add_weight(
+            shape=(self.units, 4 * self.units), initializer="orthogonal", name="recurrent_kernel"
+        )
+        # As in keras.layers.LSTM, the bias of the forget gate starts at 1.
+        self.bias = self.add_weight(shape=(4 * self.units,), initializer=self._initial_bias, name="bias")
+        posterior_inputs = self.units + self.context_dim + features * self.inputs_to_latent
+        self.posterior.build((None, posterior_inputs))
+        if self.projection is not None:
+            self.projection.build((None, self.latent_dim))
+
+    def _initial_bias(self, shape, dtype=None):
+        i, f, g, o = ops.split(ops.zeros(shape, dtype), 4)
+        return ops.concatenate([i, ops.ones_like(f), g, o])
+
+    def step_weights(self, network=None):
+        """`StepWeights` with `network` (the prior, say) in the place of the posterior.
+
+        `network` is a `GaussianNetwork` whose first `units` inputs are h_{t-1}.
+        """
+        network = network or self.posterior
+        hidden_kernel = self._cast(network.hidden.kernel)[: self.units]
+        latent_kernel = self._cast(self.kernel)[self.features :]
+        if self.projection is not None:
+            latent_kernel = ops.matmul(self._cast(self.projection.kernel), latent_kernel)
+        return StepWeights(
+            recurrent=ops.concatenate([self._cast(self.recurrent_kernel), hidden_kernel], axis=-1),
+            latent=latent_kernel,
+            params=self._cast(network.linear.kernel),
+            params_bias=self._cast(network.linear.bias),
+        )
+
+    def step_inputs(self, x, context, noise, network=None):
+        """`StepInputs` of one or all steps: the products of x_t (..., features) and b_t (..., context_dim).
+
+        `context` is `None` where the cell, or `network`, has none.
+        """
+        network = network or self.posterior
+        kernel, bias = self._cast(self.kernel), self._cast(self.bias)
+        if self.projection is not None:
+            bias = bias + ops.matmul(self._cast(self.projection.bias), kernel[self.features :])
+        seen = [] if context is None else [context]
+        if self.inputs_to_latent:
+            seen.append(x)
+        hidden = self._cast(network.hidden.bias)
+        hidden_kernel = self._cast(network.hidden.kernel)[self.units :]
+        if seen:
+            hidden = hidden + ops.matmul(ops.concatenate(seen, axis=-1), hidden_kernel)
+        else:
+            hidden = ops.broadcast_to(hidden, (*ops.shape(x)[:-1], self.hidden_units))
+        gates = ops.matmul(x, kernel[: self.features]) + bias
+        return StepInputs(gates, hidden, noise)
+
+    def _cast(self, variable):
+        return ops.cast(variable, self.compute_dtype)
+
+    def call(self, inputs, states, training=None):
+        x, context, noise = ops.split(
+            inputs, [self.features, self.features + self.context_dim], axis=-1
+        )
+        context = context if self.context_dim else None
+        state, out = step(
+            self.step_weights(), self.clip, tuple(states), self.step_inputs(x, context, noise)
+        )
+        return ops.concatenate([out.h, out.z, out.params], axis=-1), list(state)
+
+    def scan(self, x, context, noise, initial_state=None):
+        """All steps of a sequence, as `keras.layers.RNN(cell)` gives them.
+
+        Args:
+            x: tensor (batch, time, features).
+            context: tensor (batch, time, context_dim), or `None` with `context_dim=0`.
+            noise: tensor (batch, time, latent_dim), standard normal.
+            initial_state: pair of tensors (batch, units), h_0 and c_0. Defaults to zeros.
+
+        Returns:
+            `StochasticLSTMOutputs`, and the last state, a pair of tensors (batch, units).
+        """
+        if initial_state is None:
+            zeros = ops.zeros((ops.shape(x)[0], self.units), dtype=self.compute_dtype)
+            initial_state = (zeros, zeros)
+        x, noise = _swap_time_and_batch(x), _swap_time_and_batch(noise)
+        if context is not None:
+            context = _swap_time_and_batch(context)
+        inputs = self.step_inputs(x, context, noise)
+        h, z, params, c_last = stochastic_lstm(self.step_weights(), inputs, initial_state, self.clip)
+        outputs = StochasticLSTMOutputs(
+            _swap_time_and_batch(h),
+            _swap_time_and_batch(z),
+            split_gaussian(_swap_time_and_batch(params), None),
+        )
+        return outputs, (h[-1], c_last)
+
+    def unpack(self, outputs):
+        """Splits the output of `keras.layers.RNN(cell)`, (..., output_size), into `StochasticLSTMOutputs`."""
+        h, z, params = ops.split(outputs, [self.units, self.units + self.latent_dim], axis=-1)
+        return StochasticLSTMOutputs(h, z, split_gaussian(params, None))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "latent_dim": self.latent_dim,
+            "hidden_units": self.hidden_units,
+            "context_dim": self.context_dim,
+            "inputs_to_latent": self.inputs_to_latent,
+            "latent_units": self.latent_units,
+            "clip": self.clip,
+        }

@@ -1,0 +1,3 @@
+"""Data sets."""
+
+from zf_keras.datasets import digits

@@ -1,0 +1,258 @@
+"""Output heads: what f_o's parameters mean, as TFP distributions."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from zf_keras import probability
+from zf_keras.arguments import check_positive_int
+from zf_keras.layers.network import Network
+from zf_keras.probability import Gaussian, float32
+
+
+class DistributionHead(keras.layers.Layer):
+    """Network from a state to the parameters of p(y_t | ...), and that distribution.
+
+    A head has four parts: `params_dim`, how many parameters a step has; `call`, which gives them;
+    `distribution(params)`, the TFP distribution; and `check_values(name, values)`, which values it can score. A new
+    head defines the first, third and fourth, and `at_temperature`.
+
+    Args:
+        features: int or `None`. Features of a frame. A model fills it in. Defaults to `None`.
+        hidden_units: int or `None`. Size of the hidden layer; `None` for one linear layer. Defaults
+            to `None`.
+
+    Call arguments:
+        inputs: tensor (batch, time, units).
+
+    Returns:
+        Tensor (batch, time, params_dim), unconstrained.
+    """
+
+    #: Whether a frame is a token id, and data (batch, time), rather than a vector and (batch, time, features).
+    tokens = False
+
+    def __init__(self, features=None, hidden_units=None, **kwargs):
+        super().__init__(**kwargs)
+        if features is not None:
+            check_positive_int("features", features)
+        if hidden_units is not None:
+            check_positive_int("hidden_units", hidden_units)
+        self.features = features
+        self.supports_masking = True
+        self.hidden_units = hidden_units
+
+    @property
+    def params_dim(self):
+        """Number of parameters a step."""
+        raise NotImplementedError
+
+    def build(self, input_shape):
+        self.network = Network(
+            self.params_dim, self.hidden_units, dtype=self.dtype_policy, name="network"
+        )
+        self.network.build(input_shape)
+
+    def call(self, inputs):
+        return self.network(inputs)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.params_dim)
+
+    def distribution(self, params):
+        """TFP distribution of a frame, from parameters (..., params_dim), in float32."""
+        raise NotImplementedError
+
+    def log_prob(self, params, values):
+        """log p(values) in nats, (...), summed over features."""
+        return self.distribution(params).log_prob(self.as_values(values))
+
+    def sample(self, params, seed, temperature=1.0):
+        """One draw, (..., features).
+
+        Args:
+            params: tensor (..., params_dim).
+            seed: (2,) tensor, as from `zf_keras.probability.step_seeds`.
+            temperature: positive number or scalar tensor. Divides logits, multiplies standard deviations.
+        """
+        return probability.sample(self.distribution(self.at_temperature(params, temperature)), seed)
+
+    def at_temperature(self, params, temperature):
+        """Parameters of the tempered distribution."""
+        return float32(params) / temperature
+
+    def as_values(self, values):
+        """The dtype in which frames are scored."""
+        return float32(values)
+
+    def check_values(self, name, values):
+        """Raises a `ValueError` unless the NumPy array `values`, finite, can be scored."""
+
+    def with_features(self, features, **kwargs):
+        """A new head like this one, for frames of `features` features."""
+        return type(self).from_config({**self.get_config(), "features": features, **kwargs})
+
+    def get_config(self):
+        return {**super().get_config(), "features": self.features, "hidden_units": self.hidden_units}
+
+
+def _gaussian_params(params, temperature):
+    mean, log_variance = ops.split(params, 2, axis=-1)
+    return mean, log_variance + 2 * ops.log(float32(temperature))
+
+
+@keras.saving.register_keras_serializable("zf_keras")
+class GaussianHead(DistributionHead):
+    """Diagonal Gaussian; parameters [mean, log-variance], (..., 2 features).
+
+    Example:
+
+    >>> head = GaussianHead(features=3)
+    >>> head.distribution(head(np.zeros((2, 5, 16)))).event_shape
+    (3,)
+    """
+
+    @property
+    def params_dim(self):
+        return 2 * self.features
+
+    def _gaussian(self, params):
+        return Gaussian(*ops.split(float32(params), 2, axis=-1))
+
+    def distribution(self, params):
+        return self._gaussian(params).distribution()
+
+    def log_prob(self, params, values):
+        return self._gaussian(params).log_prob(values)
+
+    def at_temperature(self, params, temperature):
+        return ops.concatenate(_gaussian_params(float32(params), temperature), axis=-1)
+
+
+@keras.saving.register_keras_serializable("zf_keras")
+class GaussianMixtureHead(DistributionHead):
+    """Mixture of diagonal Gaussians over the whole frame; parameters [logits (K), means (K F), log-variances (K F)].
+
+    Source: Chung et al. 2015, section 4 (VRNN-GMM, 20 components).
+
+    Args:
+        features: int or `None`. As for every head.
+        num_components: int. K. Defaults to `20`.
+        hidden_units: int or `None`. As for every head.
+    """
+
+    def __init__(self, features=None, num_components=20, hidden_units=None, **kwargs):
+        super().__init__(features, hidden_units, **kwargs)
+        check_positive_int("num_components", num_components)
+        self.num_components = num_components
+
+    @property
+    def params_dim(self):
+        return self.num_components * (1 + 2 * self.features)
+
+    def distribution(self, params):
+        params = float32(params)
+        logits = params[..., : self.num_components]
+        shape = (*ops.shape(params)[:-1], self.num_components, self.features)
+        means, log_variances = ops.split(params[..., self.num_components :], 2, axis=-1)
+        components = Gaussian(ops.reshape(means, shape), ops.reshape(log_variances, shape))
+        return probability.tfd.MixtureSameFamily(
+            probability.tfd.Categorical(logits=logits), components.distribution()
+        )
+
+    def at_temperature(self, params, temperature):
+        params = float32(params)
+        logits, gaussians = params[..., : self.num_components], params[..., self.num_components :]
+        return ops.concatenate([logits / temperature, *_gaussian_params(gaussians, temperature)], axis=-1)
+
+    def get_config(self):
+        return {**super().get_config(), "num_components": self.num_components}
+
+
+@keras.saving.register_keras_serializable("zf_keras")
+class BernoulliHead(DistributionHead):
+    """Independent Bernoullis; parameters are the logits, (..., features). Frames are 0 or 1."""
+
+    @property
+    def params_dim(self):
+        return self.features
+
+    def distribution(self, params):
+        bernoulli = probability.tfd.Bernoulli(logits=float32(params), dtype=np.float32)
+        return probability.tfd.Independent(bernoulli, reinterpreted_batch_ndims=1)
+
+    def check_values(self, name, values):
+        outside = (values != 0) & (values != 1)
+        if outside.any():
+            raise ValueError(
+                f"A bernoulli output needs `{name}` of 0 and 1. Received the value {values[outside][0]!s}; "
+                "binarise the data, or choose another output."
+            )
+
+
+@keras.saving.register_keras_serializable("zf_keras")
+class CategoricalHead(DistributionHead):
+    """Categorical over tokens; parameters are the logits, (..., num_classes). Frames are ids in [0, num_classes).
+
+    Args:
+        num_classes: int. Number of tokens.
+        hidden_units: int or `None`. As for every head.
+    """
+
+    tokens = True
+
+    def __init__(self, num_classes, features=None, hidden_units=None, **kwargs):
+        super().__init__(features, hidden_units, **kwargs)
+        check_positive_int("num_classes", num_classes)
+        self.num_classes = num_classes
+
+    @property
+    def params_dim(self):
+        return self.num_classes
+
+    def distribution(self, params):
+        return probability.tfd.Categorical(logits=float32(params))
+
+    def as_values(self, values):
+        return ops.cast(values, "int32")
+
+    def check_values(self, name, values):
+        if not np.issubdtype(values.dtype, np.integer):
+            raise ValueError(
+                f"A categorical output needs `{name}` of integer token ids. Received: dtype={values.dtype}."
+            )
+        outside = (values < 0) | (values >= self.num_classes)
+        if outside.any():
+            raise ValueError(
+                f"`{name}` holds the token {values[outside][0]}, which is outside [0, num_classes) = "
+                f"[0, {self.num_classes})."
+            )
+
+    def get_config(self):
+        return {**super().get_config(), "num_classes": self.num_classes}
+
+
+
+OUTPUTS = ("gaussian", "gaussian_mixture", "bernoulli", "categorical")
+
+
+def get_head(output, num_components=20, num_classes=None, hidden_units=None):
+    """The head that a model's `output` argument names; a head instance is returned as it is.
+
+    Raises:
+        ValueError: unknown name, or `"categorical"` without `num_classes`.
+    """
+    if isinstance(output, DistributionHead):
+        return output
+    if output == "gaussian":
+        return GaussianHead(hidden_units=hidden_units)
+    if output == "gaussian_mixture":
+        return GaussianMixtureHead(num_components=num_components, hidden_units=hidden_units)
+    if output == "bernoulli":
+        return BernoulliHead(hidden_units=hidden_units)
+    if output == "categorical":
+        if num_classes is None:
+            raise ValueError("`output='categorical'` needs `num_classes`.")
+        return CategoricalHead(num_classes, hidden_units=hidden_units)
+    accepted = ", ".join(repr(name) for name in OUTPUTS)
+    raise ValueError(f"`output` must be one of {accepted}, or a DistributionHead. Received: output={output!r}.")

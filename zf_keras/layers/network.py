@@ -1,0 +1,108 @@
+"""The networks f_p, f_q, f_a and f_o."""
+
+import keras
+from keras import ops
+
+from zf_keras.arguments import check_positive_int
+from zf_keras.probability import Gaussian
+
+SLOPE = 1 / 3
+BOUND = 3.0
+
+
+def clipped_leaky_relu(x):
+    """Leaky ReLU of slope 1/3, clipped to [-3, 3]: the hidden activation of the released code."""
+    return ops.clip(ops.maximum(x, SLOPE * x), -BOUND, BOUND)
+
+
+@keras.saving.register_keras_serializable("zf_keras")
+class Network(keras.layers.Layer):
+    """One hidden layer of `clipped_leaky_relu`, then a linear layer; only the latter without `hidden_units`.
+
+    Args:
+        output_dim: int. Size of the output.
+        hidden_units: int or `None`. Size of the hidden layer; `None` for a linear network. Defaults to
+            `None`.
+
+    Call arguments:
+        inputs: tensor (..., features).
+
+    Returns:
+        Tensor (..., output_dim).
+    """
+
+    def __init__(self, output_dim, hidden_units=None, **kwargs):
+        super().__init__(**kwargs)
+        check_positive_int("output_dim", output_dim)
+        if hidden_units is not None:
+            check_positive_int("hidden_units", hidden_units)
+        self.output_dim = output_dim
+        self.supports_masking = True
+        self.hidden_units = hidden_units
+        self.hidden = None
+        if hidden_units is not None:
+            self.hidden = keras.layers.Dense(hidden_units, dtype=self.dtype_policy, name="hidden")
+        self.linear = keras.layers.Dense(output_dim, dtype=self.dtype_policy, name="linear")
+
+    def build(self, input_shape):
+        if self.hidden is not None:
+            self.hidden.build(input_shape)
+            input_shape = (*input_shape[:-1], self.hidden_units)
+        self.linear.build(input_shape)
+
+    def call(self, inputs):
+        if self.hidden is not None:
+            inputs = clipped_leaky_relu(self.hidden(inputs))
+        return self.linear(inputs)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.output_dim)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "output_dim": self.output_dim,
+            "hidden_units": self.hidden_units,
+        }
+
+
+def split_gaussian(params, clip):
+    """Splits (..., 2 dim) into mean and log-variance, each clipped to [-clip, clip] unless `None`."""
+    if clip is not None:
+        params = ops.clip(params, -clip, clip)
+    return Gaussian(*ops.split(params, 2, axis=-1))
+
+
+@keras.saving.register_keras_serializable("zf_keras")
+class GaussianNetwork(Network):
+    """Network that gives a diagonal Gaussian: f_p and f_q.
+
+    Args:
+        dim: int. Dimension of the Gaussian.
+        hidden_units: int or `None`. As for `Network`.
+        clip: float or `None`. Mean and log-variance are clipped to [-clip, clip]. Defaults to `8.0`, as
+            in the released Z-Forcing code; the paper has no clip.
+
+    Call arguments:
+        inputs: tensor (..., features).
+
+    Returns:
+        `Gaussian(mean, log_variance)`, each (..., dim).
+    """
+
+    def __init__(self, dim, hidden_units=None, clip=8.0, **kwargs):
+        super().__init__(2 * dim, hidden_units, **kwargs)
+        self.dim = dim
+        self.clip = clip
+
+    def call(self, inputs):
+        return split_gaussian(super().call(inputs), self.clip)
+
+    def compute_output_shape(self, input_shape):
+        shape = (*input_shape[:-1], self.dim)
+        return Gaussian(shape, shape)
+
+    def get_config(self):
+        config = {**super().get_config(), "dim": self.dim, "clip": self.clip}
+        del config["output_dim"]
+        return config

@@ -1,0 +1,61 @@
+"""RNN: the deterministic baseline, with an exact likelihood.
+
+    h_t    = LSTM(x_t, h_{t-1})
+    p(y_t) = f_o(h_t)
+    loss   = - sum_t log p(y_t | h_t)
+"""
+
+from typing import Any, NamedTuple
+
+import keras
+
+from zf_keras.models.sequence_model import SequenceModel
+
+
+class RNNSteps(NamedTuple):
+    output: Any  # parameters of p(y_t | h_t), (batch, time, head.params_dim)
+
+
+@keras.saving.register_keras_serializable("zf_keras")
+class RNN(SequenceModel):
+    """Deterministic LSTM with an output distribution: RNN-Gauss, RNN-GMM, and the same for bits and tokens.
+
+    Source: Chung et al. 2015, the baselines of their table 1.
+
+    Args:
+        units: int. Size of h_t.
+        output: `"gaussian"`, `"gaussian_mixture"`, `"bernoulli"`, `"categorical"` or a `DistributionHead`.
+        hidden_units: int. Size of the output network's hidden layer. Defaults to `units`.
+        num_components: int. Components of `"gaussian_mixture"`. Defaults to `20`.
+        num_classes: int. Tokens of `"categorical"`.
+        output_network: `"mlp"` (one hidden layer) or `"linear"`. Defaults to `"mlp"`.
+        embedding_dim: int or `None`. Size of a linear embedding of frames, or an embedding table of tokens;
+            `None` for frames as they are and one-hot tokens. Defaults to `None`.
+        start_token: int. x_1 of token data. Defaults to `0`.
+        seed: int or `None`. Seed of the model's own random numbers.
+
+    Example:
+
+    >>> model = RNN(units=32, output="bernoulli")
+    >>> model.compile(optimizer="adam")
+    >>> history = model.fit(np.random.randint(0, 2, size=(8, 5, 3)), verbose=0)
+    >>> model.log_likelihood(np.zeros((2, 5, 3))).shape
+    (2,)
+    """
+
+    def build_networks(self, input_dim, target_dim):
+        self.lstm = keras.layers.LSTM(
+            self.units, return_sequences=True, return_state=True, dtype=self.dtype_policy, name="lstm"
+        )
+        self.lstm.build((None, None, input_dim))
+
+    def infer(self, inputs, targets, mask, noise):
+        h, *state = self.lstm(inputs)
+        return RNNSteps(self.head(h)), tuple(state)
+
+    def make_generate_step(self):
+        def generate_step(state, x, noise):
+            h, state = self.lstm.cell(x, list(state))
+            return self.head(h), tuple(state)
+
+        return generate_step

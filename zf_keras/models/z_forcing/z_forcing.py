@@ -1,0 +1,203 @@
+"""Z-Forcing (Sordoni, Goyal, Côté, Ke and Bengio, NIPS 2017), eq. 4-10.
+
+    b_t        = LSTM_b(y_t, b_{t+1}),  b_{T+1} = 0                        backward encoder
+    q(z_t)     = f_q([h_{t-1}, b_t])                                       posterior
+    h_t        = LSTM_f([x_t, z_t], h_{t-1})                               forward recurrence
+    p(z_t)     = f_p(h_{t-1})                                              prior
+    p(y_t)     = f_o(h_t)                                                  output
+    p(b_t|z_t) = N(tanh mu, sigma^2),  (mu, log sigma^2) = f_a(z_t)        auxiliary
+    p(x_t|b_t) = f_b(b_t)                                                  backward output
+
+    loss = sum_t - log p(y_t) + w KL(q(z_t) || p(z_t)) - alpha log p(b_t | z_t) - beta log p(x_t | b_t)
+"""
+
+import keras
+from keras import ops
+
+from zf_keras.arguments import check_choice, check_non_negative, check_positive
+from zf_keras.cells.stochastic_lstm import StochasticLSTMCell, step
+from zf_keras.layers.auxiliary_decoder import AuxiliaryDecoder
+from zf_keras.layers.backward_encoder import BackwardEncoder
+from zf_keras.layers.network import GaussianNetwork
+from zf_keras.models.stochastic_rnn import Steps, StochasticRNN
+
+
+def previous(h):
+    """h_{t-1} for every t, with h_0 = 0. h: (batch, time, units)."""
+    return ops.pad(h[:, :-1], ((0, 0), (1, 0), (0, 0)))
+
+
+@keras.saving.register_keras_serializable("zf_keras")
+class ZForcing(StochasticRNN):
+    """Z-Forcing: a stochastic recurrent network whose latents must tell what is to come.
+
+    The auxiliary cost makes z_t predict the state of a backward LSTM, so that a strong autoregressive output
+    cannot ignore it.
+    Source: Sordoni et al. 2017, eq. 4-10. Where the released code differs from the paper's text, it is an
+    argument.
+
+    Args:
+        units: int. Size of h_t and of b_t.
+        latent_dim: int. Size of z_t.
+        output: `"gaussian"`, `"gaussian_mixture"`, `"bernoulli"`, `"categorical"` or a `DistributionHead`.
+        hidden_units: int. Size of the networks' hidden layers. Defaults to `units`.
+        alpha: float >= 0. Weight of the auxiliary cost; 0 leaves its network out. Defaults to `0.005`.
+        beta: float >= 0. Weight of the backward output's cost; 0 leaves its network out. Defaults to `0.005`.
+        kl_weight: float or schedule over training updates, such as `KLAnnealing()`. Defaults to `1.0`.
+        free_nats: float >= 0. The KL cost of a step is max(free_nats, KL_t). Defaults to `0.0`.
+        auxiliary: what the auxiliary network sees: `"z"` (paper) or `"zh"`, [h_{t-1}, z_t] (the released
+            default). Defaults to `"z"`.
+        auxiliary_cost: `"gaussian"` or `"l2"`, see `AuxiliaryDecoder`. Defaults to `"gaussian"`.
+        auxiliary_gradient: what the auxiliary cost trains in the backward encoder. `"target"`: all but the
+            path through its target b_t (as released). `"strict"`: nothing (the paper's text); the
+            recurrence runs twice. `"detached"`: b_t is stopped before the posterior too, so that only the backward
+            output trains the encoder (the authors' follow-up). Defaults to `"target"`.
+        inputs_to_latent: bool. Whether prior and posterior see x_t (p(z_t | x_1..x_t, ...), paper) or only h_{t-1}
+            (as released). Defaults to `False`.
+        output_network: `"linear"` (as released) or `"mlp"` (one hidden layer), for both outputs.
+            Defaults to `"linear"`.
+        latent_units: int or `None`. Size of a linear layer between z_t and the LSTM (as released); `None` for
+            none (paper). Defaults to `None`.
+        clip: float or `None`. Bound of mean and log-variance of prior, posterior and auxiliary.
+            Defaults to `8.0`.
+        embedding_dim: int or `None`. Size of a linear embedding of frames, or an embedding table of tokens,
+            shared by both directions; `None` for frames as they are and one-hot tokens. Defaults to `None`.
+        num_components: int. Components of `"gaussian_mixture"`. Defaults to `20`.
+        num_classes: int. Tokens of `"categorical"`.
+        start_token: int. x_1 of token data. Defaults to `0`.
+        seed: int or `None`. Seed of the model's own random numbers.
+
+    Example:
+
+    >>> model = ZForcing(units=32, latent_dim=4, output="bernoulli")
+    >>> model.compile(optimizer="adam")
+    >>> history = model.fit(np.random.randint(0, 2, size=(8, 5, 3)), verbose=0)
+    >>> model.generate(batch_size=2, length=5).shape
+    (2, 5, 3)
+    """
+
+    def __init__(
+        self,
+        units,
+        latent_dim,
+        output,
+        alpha=0.005,
+        beta=0.005,
+        auxiliary="z",
+        auxiliary_cost="gaussian",
+        auxiliary_gradient="target",
+        inputs_to_latent=False,
+        output_network="linear",
+        latent_units=None,
+        clip=8.0,
+        **kwargs,
+    ):
+        super().__init__(units, latent_dim, output, output_network=output_network, **kwargs)
+        check_non_negative("alpha", alpha)
+        check_non_negative("beta", beta)
+        check_choice("auxiliary", auxiliary, ("z", "zh"))
+        check_choice("auxiliary_cost", auxiliary_cost, ("gaussian", "l2"))
+        check_choice("auxiliary_gradient", auxiliary_gradient, ("target", "strict", "detached"))
+        if clip is not None:
+            check_positive("clip", clip)
+        self.alpha = alpha
+        self.beta = beta
+        self.auxiliary = auxiliary
+        self.auxiliary_cost = auxiliary_cost
+        self.auxiliary_gradient = auxiliary_gradient
+        self.inputs_to_latent = inputs_to_latent
+        self.latent_units = latent_units
+        self.clip = clip
+
+    @property
+    def scores_inputs(self):
+        return self.beta > 0
+
+    @property
+    def term_names(self):
+        auxiliary, backward = ("aux_nll",) * (self.alpha > 0), ("backward_nll",) * (self.beta > 0)
+        return (*super().term_names, *auxiliary, *backward)
+
+    def term_weights(self):
+        weights = {"aux_nll": self.alpha, "backward_nll": self.beta}
+        return {**super().term_weights(), **{name: w for name, w in weights.items() if w > 0}}
+
+    def build_networks(self, input_dim, target_dim):
+        policy = {"dtype": self.dtype_policy}
+        self.backward_encoder = BackwardEncoder(self.units, name="backward_encoder", **policy)
+        self.backward_encoder.build((None, None, target_dim))
+        self.cell = StochasticLSTMCell(
+            self.units,
+            self.latent_dim,
+            self.hidden_units,
+            context_dim=self.units,
+            inputs_to_latent=self.inputs_to_latent,
+            latent_units=self.latent_units,
+            clip=self.clip,
+            name="cell",
+            **policy,
+        )
+        self.cell.build((None, input_dim + self.units + self.latent_dim))
+        self.prior = GaussianNetwork(
+            self.latent_dim, self.hidden_units, self.clip, name="prior", **policy
+        )
+        self.prior.build((None, None, self.units + input_dim * self.inputs_to_latent))
+        if self.alpha > 0:
+            self.auxiliary_decoder = AuxiliaryDecoder(
+                self.units,
+                self.hidden_units,
+                self.auxiliary_cost,
+                self.clip,
+                name="auxiliary_decoder",
+                **policy,
+            )
+            seen = self.latent_dim + self.units * (self.auxiliary == "zh")
+            self.auxiliary_decoder.build((None, None, seen))
+        if self.beta > 0:
+            self.backward_head = self.new_head("backward_head")
+            self.backward_head.build((None, None, self.units))
+
+    def infer(self, inputs, targets, mask, noise):
+        b = self.backward_encoder(targets, mask=mask)
+        b_stopped = ops.stop_gradient(b)
+        context = b_stopped if self.auxiliary_gradient == "detached" else b
+        forward, state = self.cell.scan(inputs, context, noise)
+        h_before = previous(forward.h)
+        seen_by_prior = [h_before, inputs] if self.inputs_to_latent else [h_before]
+        extra = {}
+        if self.alpha > 0:
+            if self.auxiliary_gradient == "strict":
+                forward_stopped, _ = self.cell.scan(inputs, b_stopped, noise)
+            else:
+                forward_stopped = forward
+            extra["auxiliary"] = self.auxiliary_decoder(self._seen_by_auxiliary(forward_stopped))
+            extra["backward_states"] = b_stopped
+        if self.beta > 0:
+            extra["backward"] = self.backward_head(b)
+        prior = self.prior(ops.concatenate(seen_by_prior, axis=-1))
+        return Steps(self.head(forward.h), prior, forward.latent, forward.z, extra), state
+
+    def _seen_by_auxiliary(self, forward):
+        if self.auxiliary == "z":
+            return forward.z
+        return ops.concatenate([previous(forward.h), forward.z], axis=-1)
+
+    def step_terms(self, steps, sequences):
+        terms = super().step_terms(steps, sequences)
+        if self.alpha > 0:
+            terms["aux_nll"] = self.auxiliary_decoder.nll(
+                steps.extra["auxiliary"], steps.extra["backward_states"]
+            )
+        if self.beta > 0:
+            terms["backward_nll"] = -self.backward_head.log_prob(steps.extra["backward"], sequences.inputs)
+        return terms
+
+    def make_generate_step(self):
+        weights = self.cell.step_weights(self.prior)
+
+        def generate_step(state, x, noise):
+            inputs = self.cell.step_inputs(x, None, noise, self.prior)
+            state, out = step(weights, self.clip, state, inputs)
+            return self.head(out.h), state
+
+        return generate_step

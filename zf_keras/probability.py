@@ -1,0 +1,71 @@
+"""TensorFlow Probability for the chosen backend; densities in float32, whatever the precision policy.
+
+The only module that imports TFP.
+"""
+
+import functools
+import importlib
+import math
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+
+@functools.cache
+def _tfp():
+    # Imported at first use: the JAX substrate also loads TensorFlow where that is installed.
+    if keras.config.backend() == "tensorflow":
+        return importlib.import_module("tensorflow_probability")
+    # TFP 0.25 asks for a table that JAX 0.7 made private.
+    xla = importlib.import_module("jax.interpreters.xla")
+    if not hasattr(xla, "pytype_aval_mappings"):
+        xla.pytype_aval_mappings = importlib.import_module("jax._src.core").pytype_aval_mappings
+    return importlib.import_module("tensorflow_probability.substrates.jax")
+
+
+def __getattr__(name):
+    if name == "tfd":
+        return _tfp().distributions
+    raise AttributeError(name)
+
+
+def float32(x):
+    return ops.cast(x, "float32")
+
+
+class Gaussian(NamedTuple):
+    """Parameters of a diagonal Gaussian, each (..., dim)."""
+
+    mean: Any
+    log_variance: Any
+
+    def distribution(self):
+        """TFP distribution with event shape (dim,), in float32."""
+        tfd = _tfp().distributions
+        scale = ops.exp(0.5 * float32(self.log_variance))
+        return tfd.Independent(tfd.Normal(float32(self.mean), scale), reinterpreted_batch_ndims=1)
+
+    def log_prob(self, x):
+        """log N(x; mean, variance) in nats, summed over the last axis."""
+        mean, log_variance, x = float32(self.mean), float32(self.log_variance), float32(x)
+        log_density = log_variance + ops.square(x - mean) * ops.exp(-log_variance) + math.log(2 * math.pi)
+        return -0.5 * ops.sum(log_density, axis=-1)
+
+    def kl(self, other):
+        """KL(self || other) in nats, summed over the last axis."""
+        (m_q, v_q), (m_p, v_p) = map(float32, self), map(float32, other)
+        variance_ratio = ops.exp(v_q - v_p)
+        squared_distance = ops.square(m_q - m_p) * ops.exp(-v_p)
+        return 0.5 * ops.sum(v_p - v_q + variance_ratio + squared_distance - 1.0, axis=-1)
+
+
+def sample(distribution, seed):
+    """One draw. seed: (2,) tensor, a row of `step_seeds`."""
+    return distribution.sample(seed=seed)
+
+
+def step_seeds(steps, generator):
+    """Independent seeds for `steps` draws, (steps, 2), in the form the backend's TFP takes."""
+    seeds = keras.random.randint((steps, 2), 0, 2**31 - 1, dtype="int32", seed=generator)
+    return seeds if keras.config.backend() == "tensorflow" else ops.cast(seeds, "uint32")

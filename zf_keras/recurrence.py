@@ -1,0 +1,58 @@
+"""The time loop of the stochastic recurrences and of generation, on both backends."""
+
+import keras
+
+if keras.config.backend() == "jax":
+    import jax
+else:
+    import tensorflow as tf
+
+
+def scan(step, state, inputs, reverse=False):
+    """Runs `step` over the leading (time) axis.
+
+    `keras.ops.scan` asks on TensorFlow that outputs have the structure of the state; this one does
+    not.
+
+    Args:
+        step: function. `(state, inputs_t) -> (state, outputs_t)`, each a nest of tensors.
+        state: nest of tensors. The state before the first step.
+        inputs: nest of tensors (time, ...), of at least one step.
+        reverse: bool. Whether to run from the last step to the first. The outputs stay in the order of
+            the inputs. Defaults to `False`.
+
+    Returns:
+        The state after the last step, and the outputs stacked to (time, ...).
+    """
+    if keras.config.backend() == "jax":
+        return jax.lax.scan(step, state, inputs, reverse=reverse)
+    return _while_loop(step, state, inputs, reverse)
+
+
+def _while_loop(step, state, inputs, reverse):
+    flat_inputs = tf.nest.flatten(inputs)
+    length = flat_inputs[0].shape[0] or tf.shape(flat_inputs[0])[0]
+
+    def inputs_at(t):
+        return tf.nest.pack_sequence_as(inputs, [tf.gather(x, t) for x in flat_inputs])
+
+    def time(count):
+        return length - 1 - count if reverse else count
+
+    # The first step is taken outside the loop: its outputs tell structure and shapes of all.
+    state, outputs = step(state, inputs_at(time(0)))
+    arrays = [
+        tf.TensorArray(x.dtype, size=length, element_shape=x.shape).write(time(0), x)
+        for x in tf.nest.flatten(outputs)
+    ]
+
+    def body(count, state, arrays):
+        state, outputs_t = step(state, inputs_at(time(count)))
+        flat_outputs = tf.nest.flatten(outputs_t)
+        written = [a.write(time(count), x) for a, x in zip(arrays, flat_outputs, strict=True)]
+        return count + 1, state, written
+
+    _, state, arrays = tf.while_loop(
+        lambda count, *_: count < length, body, (1, state, arrays), maximum_iterations=length - 1
+    )
+    return state, tf.nest.pack_sequence_as(outputs, [a.stack() for a in arrays])
