@@ -1,0 +1,3 @@
+"""The deterministic baseline."""
+
+from zf_keras.models.rnn.rnn import RNN

@@ -1,0 +1,136 @@
+"""Each head against its density written out in NumPy, and its samples against moments."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from tests.support import normal
+from zf_keras import BernoulliHead, CategoricalHead, GaussianHead, GaussianMixtureHead, KLAnnealing
+from zf_keras.layers.heads import get_head
+from zf_keras.probability import Gaussian, step_seeds
+
+F, K = 3, 4
+
+
+def log_normal(x, mean, log_variance):
+    return -0.5 * (np.log(2 * np.pi) + log_variance + (x - mean) ** 2 / np.exp(log_variance))
+
+
+def gaussian(p, y):
+    return log_normal(y, p[..., :F], p[..., F:]).sum(-1)
+
+
+def mixture(p, y):
+    logits = p[..., :K] - np.log(np.exp(p[..., :K]).sum(-1, keepdims=True))
+    means, log_variances = (x.reshape(*p.shape[:-1], K, F) for x in np.split(p[..., K:], 2, -1))
+    return np.log(np.exp(logits + log_normal(y[..., None, :], means, log_variances).sum(-1)).sum(-1))
+
+
+def bernoulli(p, y):
+    return (y * p - np.log1p(np.exp(p))).sum(-1)
+
+
+def categorical(p, y):
+    return np.take_along_axis(p, y[..., None], -1)[..., 0] - np.log(np.exp(p).sum(-1))
+
+
+HEADS = {
+    "gaussian": (GaussianHead(F), 2 * F, gaussian, normal(5, 2, F)),
+    "mixture": (GaussianMixtureHead(F, K), K + 2 * K * F, mixture, normal(5, 2, F)),
+    "bernoulli": (BernoulliHead(F), F, bernoulli, (normal(5, 2, F) > 0).astype("float32")),
+    "categorical": (CategoricalHead(6), 6, categorical, np.arange(10).reshape(5, 2) % 6),
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_log_prob(name):
+    head, params_dim, density, values = HEADS[name]
+    params = normal(5, 2, params_dim, seed=1)
+    assert head.params_dim == params_dim
+    expected = density(params.astype("float64"), values)
+    np.testing.assert_allclose(head.log_prob(params, values), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        head.distribution(params).log_prob(head.as_values(values)), expected, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_float32_under_bfloat16(name):
+    head, params_dim, density, values = HEADS[name]
+    params = ops.cast(normal(5, 2, params_dim, seed=1), "bfloat16")
+    log_prob = head.log_prob(params, values)
+    assert keras.backend.standardize_dtype(log_prob.dtype) == "float32"
+    exact = density(ops.convert_to_numpy(ops.cast(params, "float32")), values)
+    np.testing.assert_allclose(log_prob, exact, rtol=1e-5)
+
+
+def test_one_component_equals_the_gaussian():
+    params, values = normal(5, 2, 2 * F), normal(5, 2, F, seed=1)
+    with_logit = np.concatenate([normal(5, 2, 1), params], -1)
+    expected = GaussianHead(F).log_prob(params, values)
+    np.testing.assert_allclose(GaussianMixtureHead(F, 1).log_prob(with_logit, values), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_samples_have_the_tempered_moments(temperature):
+    """30,000 draws; the tolerance is five standard errors."""
+    n = 30_000
+    (seed,) = step_seeds(1, keras.random.SeedGenerator(0))
+
+    def draws(head, params):
+        params = np.tile(np.array(params, "float32"), (n, 1))
+        return ops.convert_to_numpy(head.sample(ops.convert_to_tensor(params), seed, temperature))
+
+    def close(x, expected):
+        np.testing.assert_allclose(x.mean(0), expected, atol=5 * x.std(0).max() / np.sqrt(n))
+
+    y = draws(GaussianHead(2), [1.0, -2.0, np.log(4.0), np.log(0.25)])
+    close(y, [1.0, -2.0])
+    close((y - [1, -2]) ** 2, temperature**2 * np.array([4.0, 0.25]))
+
+    sigmoid = 1 / (1 + np.exp(-np.array([0.5, -1.0]) / temperature))
+    close(draws(BernoulliHead(2), [0.5, -1.0]), sigmoid)
+
+    logits = np.array([0.0, 1.0, -0.5])
+    p = np.exp(logits / temperature) / np.exp(logits / temperature).sum()
+    close(draws(CategoricalHead(3), logits)[:, None] == np.arange(3), p)
+
+    logits, means = np.array([0.0, 0.7]), np.array([-3.0, 2.0])
+    weights = np.exp(logits / temperature) / np.exp(logits / temperature).sum()
+    y = draws(GaussianMixtureHead(1, 2), [*logits, *means, np.log(0.04), np.log(0.04)])[:, 0]
+    close((y > 0).astype("float64"), weights[1])
+    close(np.abs(y[y > 0] - 2), temperature * 0.2 * np.sqrt(2 / np.pi))
+
+
+@pytest.mark.parametrize("head", [head for head, *_ in HEADS.values()], ids=HEADS)
+def test_stands_alone_and_survives_saving(head, tmp_path):
+    head = head.with_features(head.features, hidden_units=5)
+    inputs = keras.Input((None, 8))
+    model = keras.Model(inputs, head(inputs))
+    model.save(tmp_path / "model.keras")
+    restored = keras.saving.load_model(tmp_path / "model.keras")
+    x = normal(2, 5, 8)
+    np.testing.assert_array_equal(restored.predict(x, verbose=0), model.predict(x, verbose=0))
+    assert restored.layers[-1].get_config() == head.get_config()
+
+
+def test_gaussian_kl_and_log_prob_against_tfp():
+    from zf_keras.probability import tfd
+
+    q, p = (Gaussian(normal(7, F, seed=s), normal(7, F, seed=s + 10)) for s in (0, 1))
+    x = normal(7, F, seed=5)
+    np.testing.assert_allclose(q.kl(p), tfd.kl_divergence(q.distribution(), p.distribution()), rtol=1e-5)
+    np.testing.assert_allclose(q.log_prob(x), q.distribution().log_prob(x), rtol=1e-5)
+    np.testing.assert_allclose(q.kl(q), np.zeros(7), atol=1e-6)
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="'gauss'"):
+        get_head("gauss")
+    with pytest.raises(ValueError, match="num_classes"):
+        get_head("categorical")
+    with pytest.raises(ValueError, match="num_components"):
+        GaussianMixtureHead(3, 0)
+    with pytest.raises(ValueError, match="initial"):
+        KLAnnealing(initial=2.0)
