@@ -1,8 +1,8 @@
-"""Z-Forcing and the deterministic RNN in NumPy float64, one sequence and one step at a time: an oracle for tests.
+"""Z-Forcing and the deterministic RNN in NumPy, one sequence and one step at a time: an oracle for tests.
 
-Written from the equations (Sordoni et al. 2017, eq. 4-10) and shares no code with `zf_keras`. A sequence is cut to
-its length before anything is computed, so that padding cannot matter. Letters are the paper's: h_t and c_t are the
-forward state, b_t the backward state, z_t the latent; all vectors are one-dimensional.
+Written from the equations (Sordoni et al. 2017, eq. 4-10); it shares no code with `zf_keras`. A sequence is
+cut to its length before anything is computed, so that padding cannot matter. Letters are the paper's: h_t and
+c_t are the forward state, b_t the backward state, z_t the latent; each is a vector.
 """
 
 import numpy as np
@@ -45,9 +45,9 @@ def z_forcing(
         auxiliary: as in `ZForcing`, and so are the arguments below.
 
     Returns:
-        Dict of arrays (batch,): nll, kl, kl_cost, aux_nll, backward_nll, log_pz, log_qz; and of lists of an array
-        (valid steps, ...) for each sequence: h, b, z, means and log-variances of prior and posterior,
-        parameters of the output.
+        Dict of sums over a sequence, arrays (batch,): nll, kl, kl_cost, aux_nll, backward_nll, log_pz,
+        log_qz; and of steps, lists of an array (valid steps, ...) for each sequence: h, b, z, means and
+        log-variances of prior and posterior, parameters of the output.
     """
 
     def embed(frame):
@@ -105,8 +105,8 @@ def z_forcing(
             add(r, "nll", -log_prob(output, params, y[t], num_components))
 
             step = {"h": h, "b": b[t], "z": z, "output": params}
-            step |= {"prior_mean": p_mean, "prior_log_variance": p_log_var}
-            step |= {"posterior_mean": q_mean, "posterior_log_variance": q_log_var}
+            step |= {"prior_mean": p_mean, "posterior_mean": q_mean}
+            step |= {"prior_log_variance": p_log_var, "posterior_log_variance": q_log_var}
             for name, v in step.items():
                 r.setdefault(name, []).append(v)
         results.append(r)
@@ -234,12 +234,11 @@ def log_prob(output, params, frame, num_components):
     if output == "gaussian_mixture":
         K, F = num_components, len(frame)
         logits, means, log_variances = np.split(params, [K, K + K * F])
-        of_component = [
-            logits[k]
-            + gaussian_log_prob(frame, means[k * F : (k + 1) * F], log_variances[k * F : (k + 1) * F])
-            for k in range(K)
-        ]
-        return log_sum_exp(np.array(of_component)) - log_sum_exp(logits)
+        joint = np.zeros(K)  # log p(component k, frame), up to log_sum_exp(logits)
+        for k in range(K):
+            of_k = slice(k * F, (k + 1) * F)
+            joint[k] = logits[k] + gaussian_log_prob(frame, means[of_k], log_variances[of_k])
+        return log_sum_exp(joint) - log_sum_exp(logits)
     if output == "bernoulli":
         return np.sum(frame * params - np.logaddexp(0, params))
     if output == "categorical":

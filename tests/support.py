@@ -10,7 +10,7 @@ def gradients(function, variables):
     if keras.config.backend() == "tensorflow":
         import tensorflow as tf
 
-        @tf.function
+        @tf.function(autograph=False)
         def run():
             with tf.GradientTape() as tape:
                 value = function()

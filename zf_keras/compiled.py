@@ -24,7 +24,7 @@ def _compile(model, method):
     if keras.config.backend() == "tensorflow":
         import tensorflow as tf
 
-        return tf.function(functools.partial(method, model), reduce_retracing=True)
+        return tf.function(functools.partial(method, model), autograph=False, reduce_retracing=True)
     import jax
 
     @jax.jit

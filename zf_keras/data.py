@@ -184,10 +184,7 @@ def checked(data, check_batch):
 
 
 def _checked_batch(batch, check_batch):
-    x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
-    if y is not None:
-        raise ValueError("Batches must be x or (x,): zf_keras models take no y. Put targets into x['targets'].")
-    check_batch(x)
+    check_batch(keras.utils.unpack_x_y_sample_weight(batch)[0])
     return batch
 
 

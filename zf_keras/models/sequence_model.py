@@ -250,11 +250,18 @@ class SequenceModel(keras.Model):
             ValueError: names what is wrong with `data` or `noise`.
         """
         if data_lib.is_concrete(data):
-            self.check_data(data)
-        sequences = self.sequences(data)
-        expected = (*sequences.targets.shape[:2], self.noise_dim)
-        if noise is not None and tuple(noise.shape) != expected:
+            data = self._concrete(data)
+        count_and_time = self._count_and_time(data)
+        if noise is None:
+            noise = self.draw_noise(*count_and_time, self.seed_generator)
+        expected = (*count_and_time, self.noise_dim)
+        if tuple(noise.shape) != expected:
             raise ValueError(f"`noise` must be of shape {expected}. Received: shape={tuple(noise.shape)}.")
+        return self._loss_terms(keras.tree.map_structure(ops.convert_to_tensor, data), noise)
+
+    @compiled
+    def _loss_terms(self, data, noise):
+        sequences = self.sequences(data)
         return self._sum_steps(self.step_terms(self(data, noise=noise), sequences), sequences.mask)
 
     def _sum_steps(self, terms, mask):
@@ -263,39 +270,32 @@ class SequenceModel(keras.Model):
         return {name: ops.sum(term, axis=1) for name, term in terms.items()}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        if y is not None:
-            raise ValueError("zf_keras models take no `y`: put targets into x['targets'].")
+        _check_only_x(y, sample_weight)
         sequences = self.sequences(x)
         terms = self._sum_steps(self.step_terms(y_pred, sequences), sequences.mask)
         weights = self.term_weights()
-        loss = sum(weight * terms[name] for name, weight in weights.items())
-        example_weights = ops.ones_like(loss) if sample_weight is None else float32(sample_weight)
         for name, (values, value_weights) in self.metric_values(terms, weights).items():
-            value_weights = 1.0 if value_weights is None else value_weights
-            self._means[name].update_state(values, value_weights * example_weights)
-        return ops.sum(loss * example_weights) / ops.sum(example_weights)
+            self._means[name].update_state(values, value_weights)
+        return ops.mean(sum(weight * terms[name] for name, weight in weights.items()))
 
     def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
-        self._check_no_y(y)
+        _check_only_x(y, kwargs.get("sample_weight"))
         x = data_lib.checked(x, self.check_data)
         if validation_data is not None:
             # A tuple is (x, y, sample_weight), as Keras has it.
             first, *rest = validation_data if isinstance(validation_data, tuple) else (validation_data,)
-            validation_data = (data_lib.checked(first, self.check_data), *rest)
-        return super().fit(x, y, *args, validation_data=validation_data, **kwargs)
+            _check_only_x(*rest)
+            validation_data = data_lib.checked(first, self.check_data)
+        return super().fit(x, None, *args, validation_data=validation_data, **kwargs)
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
-        self._check_no_y(y)
+        _check_only_x(y, kwargs.get("sample_weight"))
         if not kwargs.get("_use_cached_eval_dataset"):
             x = data_lib.checked(x, self.check_data)
-        return super().evaluate(x, y, *args, **kwargs)
+        return super().evaluate(x, None, *args, **kwargs)
 
     def predict(self, x, *args, **kwargs):
         return super().predict(data_lib.checked(x, self.check_data), *args, **kwargs)
-
-    def _check_no_y(self, y):
-        if y is not None:
-            raise ValueError("zf_keras models take no `y`: put targets into x['targets'].")
 
     # Likelihood.
 
@@ -351,8 +351,11 @@ class SequenceModel(keras.Model):
         return data
 
     def _count_and_time(self, data):
-        if "targets" in data:
-            return data["targets"].shape[:2]
+        """Batch size and number of predicted steps."""
+        if not isinstance(data, dict):
+            data = {"targets": data}
+        if data.get("targets") is not None:
+            return tuple(data["targets"].shape[:2])
         count, time = data["inputs"].shape[:2]
         return count, time - 1
 
@@ -480,3 +483,10 @@ class SequenceModel(keras.Model):
             return (state, y), y
 
         return scan(step, (state, x), (noise, seeds))[1]
+
+
+def _check_only_x(y=None, sample_weight=None):
+    # Without y, Keras would drop a sample_weight silently.
+    for name, value in (("y", y), ("sample_weight", sample_weight)):
+        if value is not None:
+            raise ValueError(f"zf_keras models take no `{name}`: data is one array, or a dict inputs, targets, mask.")

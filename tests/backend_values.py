@@ -1,0 +1,28 @@
+"""Loss and gradients with given weights and noise, for the comparison of backends: python -m tests.backend_values FILE."""
+
+import sys
+
+import numpy as np
+
+from tests.models.table import MODELS, OUTPUTS, make
+from tests.support import gradients, normal, padded_batch, path, total_loss
+
+
+def values():
+    """Dict of NumPy arrays."""
+    result = {}
+    for name in MODELS:
+        for output in OUTPUTS if name in ("rnn", "z_forcing") else ("gaussian",):
+            model, data = make(name, output), padded_batch(output)
+            noise = normal(3, 5, model.noise_dim, seed=1)
+            for term, value in model.loss_terms(data, noise=noise).items():
+                result[f"{name} {output} {term}"] = np.asarray(value)
+            weights = model.trainable_weights
+            grads = gradients(lambda m=model, d=data, n=noise: total_loss(m, d, n), weights)
+            for weight, gradient in zip(weights, grads, strict=True):
+                result[f"{name} {output} d {path(weight)}"] = gradient
+    return result
+
+
+if __name__ == "__main__":
+    np.savez(sys.argv[1], **values())

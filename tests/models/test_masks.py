@@ -1,0 +1,84 @@
+"""Padding: what a padded batch gives, the unpadded sequences give, one at a time."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from tests.models.table import FEATURES, MODELS, OUTPUTS, make
+from tests.support import gradients, named_gradients, normal, padded_batch, total_loss
+
+LENGTHS = (5, 2, 4)
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("name", MODELS)
+def test_padded_equals_unpadded(name, output):
+    if output != "gaussian" and name not in ("rnn", "z_forcing"):
+        pytest.skip("one output is enough for the options")
+    model, data = make(name, output), padded_batch(output, LENGTHS)
+    noise = normal(3, 5, model.noise_dim, seed=1)
+    terms = {n: ops.convert_to_numpy(t) for n, t in model.loss_terms(data, noise=noise).items()}
+    for row, length in enumerate(LENGTHS):
+        alone = model.loss_terms(data["targets"][row : row + 1, :length], noise=noise[row : row + 1, :length])
+        for term, values in terms.items():
+            np.testing.assert_allclose(values[row], alone[term][0], rtol=1e-5, err_msg=term)
+
+
+@pytest.mark.parametrize("name", ["rnn", "z_forcing", "z_forcing_options"])
+def test_gradients_of_padded_equal_those_of_unpadded(name):
+    model, data = make(name), padded_batch(lengths=LENGTHS)
+    noise = normal(3, 5, model.noise_dim, seed=1)
+    padded = named_gradients(lambda: total_loss(model, data, noise), model)
+
+    def loss():
+        losses = [
+            total_loss(model, data["targets"][row : row + 1, :length], noise[row : row + 1, :length])
+            for row, length in enumerate(LENGTHS)
+        ]
+        return sum(losses) / len(losses)
+
+    for path, gradient in named_gradients(loss, model).items():
+        scale = np.abs(gradient).max()
+        np.testing.assert_allclose(padded[path], gradient, rtol=1e-4, atol=1e-5 * scale, err_msg=path)
+
+
+@pytest.mark.parametrize("name", ["rnn", "z_forcing", "z_forcing_options"])
+def test_masked_steps_get_no_gradient(name):
+    model, mask = make(name), np.arange(5) < np.array(LENGTHS)[:, None]
+    frames = keras.Variable(normal(3, 5, FEATURES))
+    noise = keras.Variable(normal(3, 5, model.noise_dim, seed=1))
+    variables = [frames, noise] if model.noise_dim else [frames]
+
+    def loss():
+        return total_loss(model, {"targets": frames + 0.0, "mask": ops.convert_to_tensor(mask)}, noise + 0.0)
+
+    for gradient in gradients(loss, variables):
+        assert not gradient[~mask].any()
+        assert np.abs(gradient[mask]).max(-1).all()
+
+
+def test_inputs_apart_from_targets():
+    """Without inputs they are the targets a step later; without targets the first frame is given."""
+    model, s = make("z_forcing"), normal(2, 6, FEATURES)
+    noise = normal(2, 5, 2, seed=1)
+    given = model.loss_terms({"inputs": s}, noise=noise)
+    apart = model.loss_terms({"inputs": s[:, :-1], "targets": s[:, 1:]}, noise=noise)
+    shifted = model.loss_terms(s[:, 1:], noise=noise)
+    zeros = np.concatenate([np.zeros_like(s[:, :1]), s[:, 1:-1]], axis=1)
+    zero_start = model.loss_terms({"inputs": zeros, "targets": s[:, 1:]}, noise=noise)
+    for name in given:
+        np.testing.assert_array_equal(given[name], apart[name])
+        np.testing.assert_array_equal(shifted[name], zero_start[name])
+    mask = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0]])
+    masked = model.loss_terms({"inputs": s, "mask": mask}, noise=noise)
+    alone = model.loss_terms({"inputs": s[1:, :3]}, noise=noise[1:, :2])
+    np.testing.assert_allclose(masked["nll"][1], alone["nll"][0], rtol=1e-5)
+
+
+def test_start_token():
+    model = make("z_forcing", "categorical", start_token=4)
+    s, noise = np.array([[1, 2, 3]]), normal(1, 3, 2)
+    expected = model.loss_terms({"inputs": np.array([[4, 1, 2]]), "targets": s}, noise=noise)
+    for name, value in model.loss_terms(s, noise=noise).items():
+        np.testing.assert_array_equal(value, expected[name])
