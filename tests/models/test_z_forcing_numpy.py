@@ -48,10 +48,10 @@ MANY = {
 
 # Output, keys given, options, scale of the weights.
 DATA = [
-    *((output, given, {}, 0.5) for output in OUTPUTS for given in (MASKED, APART, MASKED_INPUTS)),
-    *((output, given, {}, 0.5) for output in ("gaussian", "categorical") for given in (ARRAY, INPUTS)),
+    *(("gaussian", given, {}, 0.5) for given in (ARRAY, APART, INPUTS)),
+    *((output, MASKED_INPUTS, {}, 1.0) for output in OUTPUTS),
     ("categorical", MASKED, {"start_token": 2}, 0.5),
-    ("categorical", MASKED, {"start_token": 5, "embedding_dim": 4}, 0.5),
+    ("categorical", ARRAY, {"start_token": 5, "embedding_dim": 4}, 0.5),
 ]
 COMBINED = [
     *((output, APART, MANY, 0.5) for output in OUTPUTS),
@@ -62,11 +62,16 @@ COMBINED = [
     ("bernoulli", MASKED_INPUTS, MANY | {"auxiliary_gradient": "strict", "beta": 0.0}, 1.5),
     ("categorical", MASKED, {"inputs_to_latent": True, "start_token": 2, "alpha": 0.0}, 1.5),
 ]
-Z_FORCING = [*DATA, *(("gaussian", MASKED, options, 0.5) for options in OPTIONS), *COMBINED]
+Z_FORCING = [
+    *DATA,
+    *((output, MASKED, {}, 0.5) for output in OUTPUTS),
+    *(("gaussian", MASKED, options, 0.5) for options in OPTIONS),
+    *COMBINED,
+]
 RNNS = [
     *DATA,
     *((output, MASKED, {"embedding_dim": 4, "output_network": "linear"}, 1.5) for output in OUTPUTS),
-    *((output, MASKED, {}, 1.5) for output in ("gaussian", "categorical")),
+    ("gaussian", MASKED, {}, 2.0),
 ]
 
 

@@ -1,0 +1,1 @@
+"""Recipes that train and measure the models; not part of the wheel."""
