@@ -71,7 +71,7 @@ Z_FORCING = [
 RNNS = [
     *DATA,
     *((output, MASKED, {"embedding_dim": 4, "output_network": "linear"}, 1.5) for output in OUTPUTS),
-    ("gaussian", MASKED, {}, 2.0),
+    ("gaussian", MASKED, {}, 4.0),
 ]
 
 

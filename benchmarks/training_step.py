@@ -1,0 +1,140 @@
+"""The cost of a training step of Z-Forcing, as a ratio to a plain Keras model of the same size.
+
+The plain model has one forward and one backward `keras.layers.LSTM`, each with a dense head. Both train in one process,
+their steps (forward, backward, Adam) taken in turn, so that a noisy machine slows both. The figure is the
+ratio of the medians. Memory is the peak of the resident set while the model takes its steps, less what was resident
+before it was made (Linux only).
+"""
+
+import argparse
+import gc
+import statistics
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from zf_keras import ZForcing
+
+BATCH = 32
+
+
+class Size(NamedTuple):
+    time: int
+    features: int
+    units: int
+    latent: int
+    hidden: int
+    output: str
+
+
+SIZES = {
+    "A": Size(40, 200, 1024, 256, 512, "gaussian"),
+    "B": Size(784, 1, 256, 64, 256, "bernoulli"),
+    "C": Size(100, 28, 128, 32, 128, "gaussian"),
+}
+
+
+class Plain(keras.Model):
+    """One forward and one backward LSTM, each with a dense head of as many outputs as the distribution has."""
+
+    def __init__(self, size):
+        super().__init__()
+        outputs = size.features * (2 if size.output == "gaussian" else 1)
+        self.forward = keras.layers.LSTM(size.units, return_sequences=True)
+        self.backward = keras.layers.LSTM(size.units, return_sequences=True, go_backwards=True)
+        self.forward_head = keras.layers.Dense(outputs)
+        self.backward_head = keras.layers.Dense(outputs)
+
+    def call(self, x):
+        return self.forward_head(self.forward(x)), self.backward_head(self.backward(x))
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return sum(ops.mean(ops.square(outputs)) for outputs in y_pred)
+
+
+def z_forcing(size):
+    return ZForcing(size.units, size.latent, size.output, hidden_units=size.hidden)
+
+
+def resident(kind):
+    """VmRSS (now) or VmHWM (peak), in MiB; 0 where there is no /proc."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return 0.0
+    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith(kind))
+
+
+def reset_peak():
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        pass
+
+
+def train_step(make, size):
+    """A function that takes one step, after two of warming up; and the peak memory of the latter, in MiB."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(BATCH, size.time, size.features)).astype("float32")
+    x = (x > 0).astype("float32") if size.output == "bernoulli" else x
+    gc.collect()
+    before = resident("VmRSS")
+    model = make(size)
+    model.compile(optimizer="adam")
+    model.train_on_batch(x)
+    reset_peak()
+    model.train_on_batch(x)
+    peak = resident("VmHWM") - before
+    return lambda: model.train_on_batch(x), peak
+
+
+def seconds(step):
+    start = time.perf_counter()
+    step()
+    return time.perf_counter() - start
+
+
+def compare(size, repeats):
+    """Median seconds and peak MiB of a step, for the plain model and Z-Forcing."""
+    steps, peaks = zip(train_step(Plain, size), train_step(z_forcing, size), strict=True)
+    rounds = [[seconds(step) for step in steps] for _ in range(repeats)]
+    return [statistics.median(times) for times in zip(*rounds, strict=True)], peaks
+
+
+def growth(size, repeats, factors=(1, 2, 4, 8)):
+    """Median seconds and peak MiB of a Z-Forcing step, over lengths."""
+    for factor in factors:
+        longer = size._replace(time=size.time * factor)
+        step, peak = train_step(z_forcing, longer)
+        yield longer.time, statistics.median(seconds(step) for _ in range(repeats)), peak
+        keras.backend.clear_session()
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.training_step", description=__doc__)
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES), help="which to compare")
+    parser.add_argument("--repeats", type=int, default=9, help="timed steps of each model (default: 9)")
+    parser.add_argument("--growth", choices=SIZES, help="time and memory over lengths instead, at this size")
+    args = parser.parse_args(argv)
+    backend = keras.config.backend()
+    if args.growth:
+        print(f"Z-Forcing on {backend}, size {args.growth}: seconds and peak MiB a step")
+        for length, duration, peak in growth(SIZES[args.growth], args.repeats):
+            print(f"T {length:>5}  {duration:8.3f} s  {peak:8.0f} MiB  {1e3 * duration / length:6.2f} ms/T")
+        return
+    print(f"Training step on {backend}, batch {BATCH}")
+    for name in args.sizes:
+        (plain, ours), (plain_peak, our_peak) = compare(SIZES[name], args.repeats)
+        print(
+            f"{name}: Z-Forcing {ours:.3f} s, {our_peak:.0f} MiB; plain {plain:.3f} s, {plain_peak:.0f} MiB; "
+            f"time ratio {ours / plain:.2f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
