@@ -2,15 +2,15 @@
 
 The plain model has one forward and one backward `keras.layers.LSTM`, each with a dense head. Both train in one process,
 their steps (forward, backward, Adam) taken in turn, so that a noisy machine slows both. The figure is the
-ratio of the medians. Memory is the peak of the resident set while the model takes its steps, less what was resident
-before it was made (Linux only).
+ratio of the medians. Memory is what the resident set of a fresh process grows by while the model is made and trained
+(Linux only).
 """
 
 import argparse
-import gc
+import multiprocessing
+import resource
 import statistics
 import time
-from pathlib import Path
 from typing import NamedTuple
 
 import keras
@@ -60,36 +60,32 @@ def z_forcing(size):
     return ZForcing(size.units, size.latent, size.output, hidden_units=size.hidden)
 
 
-def resident(kind):
-    """VmRSS (now) or VmHWM (peak), in MiB; 0 where there is no /proc."""
-    try:
-        status = Path("/proc/self/status").read_text()
-    except OSError:
-        return 0.0
-    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith(kind))
-
-
-def reset_peak():
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
-
-
 def train_step(make, size):
-    """A function that takes one step, after two of warming up; and the peak memory of the latter, in MiB."""
+    """A function that takes one step, after two of warming up."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(BATCH, size.time, size.features)).astype("float32")
     x = (x > 0).astype("float32") if size.output == "bernoulli" else x
-    gc.collect()
-    before = resident("VmRSS")
     model = make(size)
     model.compile(optimizer="adam")
-    model.train_on_batch(x)
-    reset_peak()
-    model.train_on_batch(x)
-    peak = resident("VmHWM") - before
-    return lambda: model.train_on_batch(x), peak
+    for _ in range(2):
+        model.train_on_batch(x)
+    return lambda: model.train_on_batch(x)
+
+
+def peak_memory(make, size):
+    """MiB that a fresh process grows by while it makes the model and takes three steps."""
+
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_growth_of_this_process, (make, size))
+
+
+def _growth_of_this_process(make, size):
+    def peak():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+    before = peak()
+    train_step(make, size)()
+    return peak() - before
 
 
 def seconds(step):
@@ -99,19 +95,22 @@ def seconds(step):
 
 
 def compare(size, repeats):
-    """Median seconds and peak MiB of a step, for the plain model and Z-Forcing."""
-    steps, peaks = zip(train_step(Plain, size), train_step(z_forcing, size), strict=True)
+    """Median seconds of a step of the plain model and of Z-Forcing."""
+    steps = train_step(Plain, size), train_step(z_forcing, size)
     rounds = [[seconds(step) for step in steps] for _ in range(repeats)]
-    return [statistics.median(times) for times in zip(*rounds, strict=True)], peaks
+    return [statistics.median(times) for times in zip(*rounds, strict=True)]
 
 
 def growth(size, repeats, factors=(1, 2, 4, 8)):
-    """Median seconds and peak MiB of a Z-Forcing step, over lengths."""
+    """Length, median seconds and peak MiB of a Z-Forcing step, over lengths."""
     for factor in factors:
         longer = size._replace(time=size.time * factor)
-        step, peak = train_step(z_forcing, longer)
-        yield longer.time, statistics.median(seconds(step) for _ in range(repeats)), peak
-        keras.backend.clear_session()
+        step = train_step(z_forcing, longer)
+        yield (
+            longer.time,
+            statistics.median(seconds(step) for _ in range(repeats)),
+            peak_memory(z_forcing, longer),
+        )
 
 
 def main(argv=None):
@@ -128,7 +127,8 @@ def main(argv=None):
         return
     print(f"Training step on {backend}, batch {BATCH}")
     for name in args.sizes:
-        (plain, ours), (plain_peak, our_peak) = compare(SIZES[name], args.repeats)
+        plain, ours = compare(SIZES[name], args.repeats)
+        plain_peak, our_peak = (peak_memory(make, SIZES[name]) for make in (Plain, z_forcing))
         print(
             f"{name}: Z-Forcing {ours:.3f} s, {our_peak:.0f} MiB; plain {plain:.3f} s, {plain_peak:.0f} MiB; "
             f"time ratio {ours / plain:.2f}",

@@ -7,25 +7,36 @@ from keras import ops
 
 def gradients(function, variables):
     """d function() / d variables, NumPy arrays; zeros where a variable is not reached."""
+    return all_gradients({"": function}, variables)[""]
+
+
+def all_gradients(functions, variables):
+    """The gradients of several functions, by name, compiled as one."""
     if keras.config.backend() == "tensorflow":
         import tensorflow as tf
 
         @tf.function(autograph=False)
         def run():
-            with tf.GradientTape() as tape:
-                value = function()
-            return tape.gradient(value, [v.value for v in variables], unconnected_gradients="zero")
+            with tf.GradientTape(persistent=True) as tape:
+                values = {name: function() for name, function in functions.items()}
+            of = [v.value for v in variables]
+            return {n: tape.gradient(v, of, unconnected_gradients="zero") for n, v in values.items()}
 
-        return [tf.convert_to_tensor(g).numpy() for g in run()]
+        return {name: [tf.convert_to_tensor(g).numpy() for g in grads] for name, grads in run().items()}
     import jax
 
     @jax.jit
-    @jax.grad
     def run(values):
-        with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
-            return function()
+        def stateless(function):
+            def call(values):
+                with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
+                    return function()
 
-    return [np.asarray(g) for g in run([v.value for v in variables])]
+            return call
+
+        return {name: jax.grad(stateless(function))(values) for name, function in functions.items()}
+
+    return {n: [np.asarray(g) for g in grads] for n, grads in run([v.value for v in variables]).items()}
 
 
 def named_gradients(function, model):

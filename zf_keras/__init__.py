@@ -16,5 +16,3 @@ from zf_keras.models.rnn.rnn import RNN
 from zf_keras.models.z_forcing.z_forcing import ZForcing
 from zf_keras.schedules import KLAnnealing
 from zf_keras.version import __version__
-
-

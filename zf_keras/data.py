@@ -1,6 +1,6 @@
 """What a model accepts as data: arrays or {"inputs", "targets", "mask"}; checks, and streams of them.
 
-    targets y_t = s_t, inputs x_t = s_{t-1}, x_1 a start frame of zeros or the start token.
+targets y_t = s_t, inputs x_t = s_{t-1}, x_1 a start frame of zeros or the start token.
 """
 
 from typing import Any, NamedTuple
@@ -106,7 +106,9 @@ def check(data, head, features=None, check_inputs=False):
     # Of inputs without targets the first frame is given, so that at least two must be there.
     least = 1 if "targets" in frames else 2
     if batch_and_time[1] < least:
-        raise ValueError(f"`inputs` without `targets` need at least 2 steps. Received: shape={batch_and_time}.")
+        raise ValueError(
+            f"`inputs` without `targets` need at least 2 steps. Received: shape={batch_and_time}."
+        )
     if mask is not None:
         _check_mask(mask, batch_and_time, least)
     valid = slice(None) if mask is None else mask.astype(bool)
@@ -141,7 +143,9 @@ def _check_mask(mask, shape, least):
             f"`mask` must have the batch and time of the sequences, {shape}. Received: shape={mask.shape}."
         )
     if not np.isin(mask, (0, 1)).all():
-        raise ValueError(f"`mask` must hold 0 and 1 (or booleans). Received: {mask[~np.isin(mask, (0, 1))][0]}.")
+        raise ValueError(
+            f"`mask` must hold 0 and 1 (or booleans). Received: {mask[~np.isin(mask, (0, 1))][0]}."
+        )
     mask = mask.astype(bool)
     holes = (mask[:, 1:] & ~mask[:, :-1]).any(axis=1)
     if holes.any():

@@ -110,7 +110,9 @@ def test_gradient_of_inputs_and_states():
     def function():
         x, context, noise, h, c = (v + 0.0 for v in variables)
         outputs, (_, c_last) = cell.scan(x, context, noise, (h, c))
-        return ops.sum(factors[0] * outputs.h) + ops.sum(factors[1] * outputs.z) + ops.sum(factors[2] * c_last)
+        return (
+            ops.sum(factors[0] * outputs.h) + ops.sum(factors[1] * outputs.z) + ops.sum(factors[2] * c_last)
+        )
 
     step = 1e-2
     for leaf, variable, gradient in zip(leaves, variables, gradients(function, variables), strict=True):
@@ -131,9 +133,7 @@ def test_config_and_weights_survive_a_functional_model(tmp_path):
     model.save(tmp_path / "model.keras")
     restored = keras.saving.load_model(tmp_path / "model.keras")
     data = normal(B, T, F + C + Z)
-    np.testing.assert_array_equal(
-        model.predict(data, verbose=0), restored.predict(data, verbose=0)
-    )
+    np.testing.assert_array_equal(model.predict(data, verbose=0), restored.predict(data, verbose=0))
 
 
 def test_forget_bias_starts_at_one():

@@ -45,7 +45,11 @@ def test_constructor(arguments, message):
 @pytest.mark.parametrize(
     ("output", "data", "message"),
     [
-        ("gaussian", X[0], r"`targets` must have 3 axes, \(batch, time, features\). Received: shape=\(5, 3\)"),
+        (
+            "gaussian",
+            X[0],
+            r"`targets` must have 3 axes, \(batch, time, features\). Received: shape=\(5, 3\)",
+        ),
         ("categorical", X, r"`targets` must have 2 axes, \(batch, time\)"),
         ("gaussian", X[..., :2], r"must have 3 features.*\(2, 5, 2\)"),
         ("gaussian", X[:0], r"`targets` is empty. Received: shape=\(0, 5, 3\)"),
@@ -58,18 +62,34 @@ def test_constructor(arguments, message):
         ("gaussian", {"inputs": X[:, :1]}, "at least 2 steps"),
         ("gaussian", {"target": X}, "Received the key 'target'"),
         ("gaussian", {"mask": MASK}, "needs `targets` or `inputs`"),
-        ("gaussian", {"targets": X, "mask": MASK[:, 1:]}, r"`mask` must have .*\(2, 5\). Received: shape=\(2, 4\)"),
+        (
+            "gaussian",
+            {"targets": X, "mask": MASK[:, 1:]},
+            r"`mask` must have .*\(2, 5\). Received: shape=\(2, 4\)",
+        ),
         ("gaussian", {"targets": X, "mask": MASK[..., None]}, "`mask` must have"),
         ("gaussian", {"targets": X, "mask": MASK[:, ::-1]}, "padded on the right.*Row 1"),
         ("gaussian", {"targets": X, "mask": MASK * 0.5}, "0 and 1.*0.5"),
         ("gaussian", {"targets": X, "mask": MASK & [[True], [False]]}, "Row 1 of `mask`"),
-        ("gaussian", {"inputs": X, "mask": np.arange(5) < np.array([[5], [1]])}, "Row 1.*fewer valid steps than the 2"),
+        (
+            "gaussian",
+            {"inputs": X, "mask": np.arange(5) < np.array([[5], [1]])},
+            "Row 1.*fewer valid steps than the 2",
+        ),
         ("gaussian", np.array([["a"]]), "real numbers"),
         ("gaussian", [[[1.0]], [[1.0], [2.0]]], "Data must be an array"),
         ("gaussian", {"targets": [[[1.0]], [[1.0], [2.0]]]}, "pad sequences"),
         ("bernoulli", BITS * 0.5, "bernoulli output needs `targets` of 0 and 1. Received the value 0.5"),
-        ("bernoulli", {"inputs": BITS * 255, "targets": BITS}, "`inputs` of 0 and 1. Received the value 255.0"),
-        ("categorical", TOKENS + 7, r"`targets` holds the token \d+, which is outside \[0, num_classes\) = \[0, 7\)"),
+        (
+            "bernoulli",
+            {"inputs": BITS * 255, "targets": BITS},
+            "`inputs` of 0 and 1. Received the value 255.0",
+        ),
+        (
+            "categorical",
+            TOKENS + 7,
+            r"`targets` holds the token \d+, which is outside \[0, num_classes\) = \[0, 7\)",
+        ),
         ("categorical", TOKENS - 7, "holds the token -"),
         ("categorical", {"inputs": TOKENS + 7, "targets": TOKENS}, "`inputs` holds the token"),
         ("categorical", TOKENS * 1.0, "integer token ids. Received: dtype=float64"),
@@ -78,7 +98,14 @@ def test_constructor(arguments, message):
 def test_data(output, data, message):
     model = make("z_forcing", output)
     model.compile(optimizer="adam")
-    for call in (model.fit, model.evaluate, model.predict, model.log_likelihood, model.encode, model.loss_terms):
+    for call in (
+        model.fit,
+        model.evaluate,
+        model.predict,
+        model.log_likelihood,
+        model.encode,
+        model.loss_terms,
+    ):
         with pytest.raises(ValueError, match=message):
             call(data)
     with pytest.raises(ValueError, match=message):
@@ -96,14 +123,18 @@ def test_unbuilt_models_say_the_same():
 
 
 def test_noise():
-    with pytest.raises(ValueError, match=r"`noise` must be of shape \(2, 5, 2\). Received: shape=\(2, 5, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"`noise` must be of shape \(2, 5, 2\). Received: shape=\(2, 5, 3\)"
+    ):
         make("z_forcing").loss_terms(X, noise=np.zeros((2, 5, 3), "float32"))
 
 
 def test_features_that_differ():
     for arguments in ({"beta": 0.1}, {"beta": 0.0, "embedding_dim": 4}):
         with pytest.raises(ValueError, match="same features.*3 and 2"):
-            ZForcing(4, 2, "gaussian", **arguments).build({"inputs": (None, None, 3), "targets": (None, None, 2)})
+            ZForcing(4, 2, "gaussian", **arguments).build(
+                {"inputs": (None, None, 3), "targets": (None, None, 2)}
+            )
     model = ZForcing(4, 2, "bernoulli", beta=0.0)
     model.compile(optimizer="adam")
     model.fit({"inputs": X, "targets": BITS[..., :2]}, verbose=0)  # exogenous, real-valued inputs

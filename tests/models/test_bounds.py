@@ -82,6 +82,8 @@ def test_encode():
     # The first step has no sample before it: its posterior mean is the same at every draw.
     many = model.encode(np.repeat(data[:1], 4000, axis=0), seed=1, verbose=0)
     posterior = model(data[:1]).posterior
-    np.testing.assert_allclose(many.mean[:, 0], np.tile(posterior.mean[0, 0], (4000, 1)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        many.mean[:, 0], np.tile(posterior.mean[0, 0], (4000, 1)), rtol=1e-4, atol=1e-5
+    )
     residual = (many.sample[:, 0] - many.mean[:, 0]) / np.exp(posterior.log_variance[0, 0] / 2)
     np.testing.assert_allclose([residual.mean(), residual.var()], [0, 1], atol=0.08)

@@ -5,7 +5,7 @@ import pytest
 from keras import ops
 
 from tests.models.table import make, sequences
-from tests.support import named_gradients, normal, total_loss
+from tests.support import all_gradients, named_gradients, normal, path, total_loss
 
 MODES = ("target", "strict", "detached")
 BACKWARD = "backward_encoder/"
@@ -18,9 +18,11 @@ def by_mode(request):
     noise = normal(6, 5, 2, seed=1)
     for mode in MODES:
         model = make("z_forcing", auxiliary_gradient=mode, auxiliary=request.param)
-        for term in model.term_names:
-            loss = lambda m=model, t=term: total_loss(m, sequences(), noise, (t,))  # noqa: E731
-            result[mode, term] = named_gradients(loss, model)
+        losses = {
+            term: lambda m=model, t=term: total_loss(m, sequences(), noise, (t,)) for term in model.term_names
+        }
+        for term, grads in all_gradients(losses, model.trainable_weights).items():
+            result[mode, term] = dict(zip(map(path, model.trainable_weights), grads, strict=True))
     return result
 
 

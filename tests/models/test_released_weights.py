@@ -71,7 +71,10 @@ def test_sizes_are_read_off_the_arrays():
     units, latent, hidden, projected, embedding, features = 7, 2, 5, 3, 4, 6
 
     def linear(name, inputs, outputs):
-        return {f"{name}.weight": rng.normal(size=(outputs, inputs)), f"{name}.bias": rng.normal(size=outputs)}
+        return {
+            f"{name}.weight": rng.normal(size=(outputs, inputs)),
+            f"{name}.bias": rng.normal(size=outputs),
+        }
 
     arrays = {
         **linear("emb_mod.0", features, embedding),

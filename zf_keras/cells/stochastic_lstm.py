@@ -43,7 +43,7 @@ class StepOutputs(NamedTuple):
     z: Any  # (..., Z)
     params: Any  # (..., 2Z), clipped
     hidden: Any  # (..., D)
-    gates: Any  # (..., 4H), before the nonlinearities, in the order i, f, g, o
+    gates: Any  # (..., 4H), after the nonlinearities, in the order i, f, g, o
 
 
 class StochasticLSTMOutputs(NamedTuple):
@@ -66,8 +66,10 @@ def step(weights, clip, state, inputs):
     z = mean + ops.exp(0.5 * log_variance) * inputs.noise
     gates = inputs.gates + recurrent[:, : 4 * units] + ops.matmul(z, weights.latent)
     i, f, g, o = ops.split(gates, 4, axis=-1)
-    c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)
-    h = ops.sigmoid(o) * ops.tanh(c)
+    i, f, g, o = ops.sigmoid(i), ops.sigmoid(f), ops.tanh(g), ops.sigmoid(o)
+    c = f * c + i * g
+    h = o * ops.tanh(c)
+    gates = ops.concatenate([i, f, g, o], axis=-1)
     return (h, c), StepOutputs(h, c, z, params, hidden, gates)
 
 
@@ -109,7 +111,6 @@ def stochastic_lstm(weights, inputs, state, clip):
             dh, dz, dparams, dc_last = upstream if len(upstream) == 4 else upstream[0]
             units = h0.shape[-1]
             i, f, g, o = ops.split(out.gates, 4, axis=-1)
-            i, f, g, o = ops.sigmoid(i), ops.sigmoid(f), ops.tanh(g), ops.sigmoid(o)
             tanh_c = ops.tanh(out.c)
             h_before, c_before = _before(h0, out.h), _before(c0, out.c)
             # d gates = [dc, dc, dc, dh] * gate_slopes; dc += dh * cell_slope
@@ -299,13 +300,9 @@ class StochasticLSTMCell(keras.layers.Layer):
         return ops.cast(variable, self.compute_dtype)
 
     def call(self, inputs, states, training=None):
-        x, context, noise = ops.split(
-            inputs, [self.features, self.features + self.context_dim], axis=-1
-        )
+        x, context, noise = ops.split(inputs, [self.features, self.features + self.context_dim], axis=-1)
         context = context if self.context_dim else None
-        state, out = step(
-            self.step_weights(), self.clip, tuple(states), self.step_inputs(x, context, noise)
-        )
+        state, out = step(self.step_weights(), self.clip, tuple(states), self.step_inputs(x, context, noise))
         return ops.concatenate([out.h, out.z, out.params], axis=-1), list(state)
 
     def scan(self, x, context, noise, initial_state=None):

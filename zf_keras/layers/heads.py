@@ -48,9 +48,7 @@ class DistributionHead(keras.layers.Layer):
         raise NotImplementedError
 
     def build(self, input_shape):
-        self.network = Network(
-            self.params_dim, self.hidden_units, dtype=self.dtype_policy, name="network"
-        )
+        self.network = Network(self.params_dim, self.hidden_units, dtype=self.dtype_policy, name="network")
         self.network.build(input_shape)
 
     def call(self, inputs):
@@ -232,7 +230,6 @@ class CategoricalHead(DistributionHead):
         return {**super().get_config(), "num_classes": self.num_classes}
 
 
-
 OUTPUTS = ("gaussian", "gaussian_mixture", "bernoulli", "categorical")
 
 
@@ -255,4 +252,6 @@ def get_head(output, num_components=20, num_classes=None, hidden_units=None):
             raise ValueError("`output='categorical'` needs `num_classes`.")
         return CategoricalHead(num_classes, hidden_units=hidden_units)
     accepted = ", ".join(repr(name) for name in OUTPUTS)
-    raise ValueError(f"`output` must be one of {accepted}, or a DistributionHead. Received: output={output!r}.")
+    raise ValueError(
+        f"`output` must be one of {accepted}, or a DistributionHead. Received: output={output!r}."
+    )

@@ -56,7 +56,6 @@ class SequenceModel(keras.Model):
             if value is not None:
                 check_positive_int(name, value)
         self.units = units
-        self.output = output
         self.hidden_units = units if hidden_units is None else hidden_units
         self.num_components = num_components
         self.num_classes = num_classes
@@ -65,7 +64,9 @@ class SequenceModel(keras.Model):
         self.start_token = start_token
         self.seed = seed
         head_hidden_units = self.hidden_units if output_network == "mlp" else None
-        self._head_template = get_head(output, num_components, num_classes, head_hidden_units)
+        template = get_head(output, num_components, num_classes, head_hidden_units)
+        # Past Keras's tracking of attributes: they are no layers of the model, and never built.
+        self.__dict__.update(output=output, _head_template=template)
         self.tokens = self._head_template.tokens
         if self.tokens and not 0 <= start_token < self._head_template.num_classes:
             raise ValueError(
@@ -445,7 +446,9 @@ class SequenceModel(keras.Model):
 
     def _check_can_generate(self):
         if not self.built:
-            raise ValueError("The model is not built: fit it, load it, or call it on a batch before it generates.")
+            raise ValueError(
+                "The model is not built: fit it, load it, or call it on a batch before it generates."
+            )
         if self.features["inputs"] != self.features["targets"]:
             raise ValueError(
                 "A model generates where its inputs are its targets a step earlier. This one was built for "
@@ -489,4 +492,6 @@ def _check_only_x(y=None, sample_weight=None):
     # Without y, Keras would drop a sample_weight silently.
     for name, value in (("y", y), ("sample_weight", sample_weight)):
         if value is not None:
-            raise ValueError(f"zf_keras models take no `{name}`: data is one array, or a dict inputs, targets, mask.")
+            raise ValueError(
+                f"zf_keras models take no `{name}`: data is one array, or a dict inputs, targets, mask."
+            )

@@ -1,6 +1,6 @@
 """What the models with a latent z_t share: the KL term with its weight and free nats, the bound, encoding.
 
-    loss = nll + w * kl + the model's further terms,    elbo = -(nll + kl)
+loss = nll + w * kl + the model's further terms,    elbo = -(nll + kl)
 """
 
 from typing import Any, NamedTuple

@@ -1,8 +1,8 @@
 """RNN: the deterministic baseline, with an exact likelihood.
 
-    h_t    = LSTM(x_t, h_{t-1})
-    p(y_t) = f_o(h_t)
-    loss   = - sum_t log p(y_t | h_t)
+h_t    = LSTM(x_t, h_{t-1})
+p(y_t) = f_o(h_t)
+loss   = - sum_t log p(y_t | h_t)
 """
 
 from typing import Any, NamedTuple

@@ -1,14 +1,14 @@
 """Z-Forcing (Sordoni, Goyal, Côté, Ke and Bengio, NIPS 2017), eq. 4-10.
 
-    b_t        = LSTM_b(y_t, b_{t+1}),  b_{T+1} = 0                        backward encoder
-    q(z_t)     = f_q([h_{t-1}, b_t])                                       posterior
-    h_t        = LSTM_f([x_t, z_t], h_{t-1})                               forward recurrence
-    p(z_t)     = f_p(h_{t-1})                                              prior
-    p(y_t)     = f_o(h_t)                                                  output
-    p(b_t|z_t) = N(tanh mu, sigma^2),  (mu, log sigma^2) = f_a(z_t)        auxiliary
-    p(x_t|b_t) = f_b(b_t)                                                  backward output
+b_t        = LSTM_b(y_t, b_{t+1}),  b_{T+1} = 0                        backward encoder
+q(z_t)     = f_q([h_{t-1}, b_t])                                       posterior
+h_t        = LSTM_f([x_t, z_t], h_{t-1})                               forward recurrence
+p(z_t)     = f_p(h_{t-1})                                              prior
+p(y_t)     = f_o(h_t)                                                  output
+p(b_t|z_t) = N(tanh mu, sigma^2),  (mu, log sigma^2) = f_a(z_t)        auxiliary
+p(x_t|b_t) = f_b(b_t)                                                  backward output
 
-    loss = sum_t - log p(y_t) + w KL(q(z_t) || p(z_t)) - alpha log p(b_t | z_t) - beta log p(x_t | b_t)
+loss = sum_t - log p(y_t) + w KL(q(z_t) || p(z_t)) - alpha log p(b_t | z_t) - beta log p(x_t | b_t)
 """
 
 import keras
@@ -138,9 +138,7 @@ class ZForcing(StochasticRNN):
             **policy,
         )
         self.cell.build((None, input_dim + self.units + self.latent_dim))
-        self.prior = GaussianNetwork(
-            self.latent_dim, self.hidden_units, self.clip, name="prior", **policy
-        )
+        self.prior = GaussianNetwork(self.latent_dim, self.hidden_units, self.clip, name="prior", **policy)
         self.prior.build((None, None, self.units + input_dim * self.inputs_to_latent))
         if self.alpha > 0:
             self.auxiliary_decoder = AuxiliaryDecoder(
