@@ -8,9 +8,9 @@ ratio of the medians. Memory is what the resident set of a fresh process grows b
 
 import argparse
 import multiprocessing
-import resource
 import statistics
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 import keras
@@ -81,7 +81,8 @@ def peak_memory(make, size):
 
 def _growth_of_this_process(make, size):
     def peak():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        status = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
 
     before = peak()
     train_step(make, size)()

@@ -1,6 +1,6 @@
 """Stochastic recurrent networks for sequences, in Keras 3."""
 
-from zf_keras import _backend  # first: a clear error before anything else is imported
+from zf_keras import _backend  # isort: skip  (first: a clear error before anything else is imported)
 from zf_keras import datasets
 from zf_keras.cells.stochastic_lstm import StochasticLSTMCell
 from zf_keras.layers.auxiliary_decoder import AuxiliaryDecoder

@@ -24,7 +24,10 @@ def _compile(model, method):
     if keras.config.backend() == "tensorflow":
         import tensorflow as tf
 
-        return tf.function(functools.partial(method, model), autograph=False, reduce_retracing=True)
+        method = functools.partial(method, model)
+        function = tf.function(method, autograph=False, reduce_retracing=True)
+        # Inside somebody's tf.function it is part of that graph: nested functions are slow to differentiate.
+        return lambda *args: (function if tf.executing_eagerly() else method)(*args)
     import jax
 
     @jax.jit

@@ -96,8 +96,7 @@ def check(data, head, features=None, check_inputs=False):
             raise ValueError(f"`{key}` is empty. Received: shape={x.shape}.")
         if features is not None and not head.tokens and x.shape[2] != features[key]:
             raise ValueError(
-                f"`{key}` must have {features[key]} features, which the model was built for. "
-                f"Received: shape={x.shape}."
+                f"`{key}` must have {features[key]} features, which the model was built for. Received: shape={x.shape}."
             )
     leading = {key: x.shape[:2] for key, x in frames.items()}
     if len(set(leading.values())) > 1:
@@ -106,9 +105,7 @@ def check(data, head, features=None, check_inputs=False):
     # Of inputs without targets the first frame is given, so that at least two must be there.
     least = 1 if "targets" in frames else 2
     if batch_and_time[1] < least:
-        raise ValueError(
-            f"`inputs` without `targets` need at least 2 steps. Received: shape={batch_and_time}."
-        )
+        raise ValueError(f"`inputs` without `targets` need at least 2 steps. Received: shape={batch_and_time}.")
     if mask is not None:
         _check_mask(mask, batch_and_time, least)
     valid = slice(None) if mask is None else mask.astype(bool)
@@ -143,9 +140,7 @@ def _check_mask(mask, shape, least):
             f"`mask` must have the batch and time of the sequences, {shape}. Received: shape={mask.shape}."
         )
     if not np.isin(mask, (0, 1)).all():
-        raise ValueError(
-            f"`mask` must hold 0 and 1 (or booleans). Received: {mask[~np.isin(mask, (0, 1))][0]}."
-        )
+        raise ValueError(f"`mask` must hold 0 and 1 (or booleans). Received: {mask[~np.isin(mask, (0, 1))][0]}.")
     mask = mask.astype(bool)
     holes = (mask[:, 1:] & ~mask[:, :-1]).any(axis=1)
     if holes.any():

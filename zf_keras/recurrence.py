@@ -42,8 +42,7 @@ def _while_loop(step, state, inputs, reverse):
     # The first step is taken outside the loop: its outputs tell structure and shapes of all.
     state, outputs = step(state, inputs_at(time(0)))
     arrays = [
-        tf.TensorArray(x.dtype, size=length, element_shape=x.shape).write(time(0), x)
-        for x in tf.nest.flatten(outputs)
+        tf.TensorArray(x.dtype, size=length, element_shape=x.shape).write(time(0), x) for x in tf.nest.flatten(outputs)
     ]
 
     def body(count, state, arrays):

@@ -110,9 +110,7 @@ def test_gradient_of_inputs_and_states():
     def function():
         x, context, noise, h, c = (v + 0.0 for v in variables)
         outputs, (_, c_last) = cell.scan(x, context, noise, (h, c))
-        return (
-            ops.sum(factors[0] * outputs.h) + ops.sum(factors[1] * outputs.z) + ops.sum(factors[2] * c_last)
-        )
+        return ops.sum(factors[0] * outputs.h) + ops.sum(factors[1] * outputs.z) + ops.sum(factors[2] * c_last)
 
     step = 1e-2
     for leaf, variable, gradient in zip(leaves, variables, gradients(function, variables), strict=True):

@@ -50,9 +50,7 @@ def test_log_prob(name):
     assert head.params_dim == params_dim
     expected = density(params.astype("float64"), values)
     np.testing.assert_allclose(head.log_prob(params, values), expected, rtol=1e-5)
-    np.testing.assert_allclose(
-        head.distribution(params).log_prob(head.as_values(values)), expected, rtol=1e-5
-    )
+    np.testing.assert_allclose(head.distribution(params).log_prob(head.as_values(values)), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", HEADS)

@@ -123,18 +123,14 @@ def test_unbuilt_models_say_the_same():
 
 
 def test_noise():
-    with pytest.raises(
-        ValueError, match=r"`noise` must be of shape \(2, 5, 2\). Received: shape=\(2, 5, 3\)"
-    ):
+    with pytest.raises(ValueError, match=r"`noise` must be of shape \(2, 5, 2\). Received: shape=\(2, 5, 3\)"):
         make("z_forcing").loss_terms(X, noise=np.zeros((2, 5, 3), "float32"))
 
 
 def test_features_that_differ():
     for arguments in ({"beta": 0.1}, {"beta": 0.0, "embedding_dim": 4}):
-        with pytest.raises(ValueError, match="same features.*3 and 2"):
-            ZForcing(4, 2, "gaussian", **arguments).build(
-                {"inputs": (None, None, 3), "targets": (None, None, 2)}
-            )
+        with pytest.raises(ValueError, match=r"same features.*3 and 2"):
+            ZForcing(4, 2, "gaussian", **arguments).build({"inputs": (None, None, 3), "targets": (None, None, 2)})
     model = ZForcing(4, 2, "bernoulli", beta=0.0)
     model.compile(optimizer="adam")
     model.fit({"inputs": X, "targets": BITS[..., :2]}, verbose=0)  # exogenous, real-valued inputs

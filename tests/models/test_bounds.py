@@ -59,9 +59,7 @@ def test_chunks_change_nothing_but_memory():
     single = model.log_likelihood(rows, num_samples=1, seed=3, batch_size=100, verbose=0).reshape(3, 7)
     np.testing.assert_allclose(bound, np.log(np.exp(single.astype("float64")).mean(1)), rtol=1e-5)
     for batch_size in (1, 4, 20):
-        a, b = (
-            model.log_likelihood(data, num_samples=7, seed=3, batch_size=batch_size, verbose=0) for _ in "ab"
-        )
+        a, b = (model.log_likelihood(data, num_samples=7, seed=3, batch_size=batch_size, verbose=0) for _ in "ab")
         np.testing.assert_array_equal(a, b)
         assert a.shape == (3,) and np.isfinite(a).all()
 
@@ -82,8 +80,6 @@ def test_encode():
     # The first step has no sample before it: its posterior mean is the same at every draw.
     many = model.encode(np.repeat(data[:1], 4000, axis=0), seed=1, verbose=0)
     posterior = model(data[:1]).posterior
-    np.testing.assert_allclose(
-        many.mean[:, 0], np.tile(posterior.mean[0, 0], (4000, 1)), rtol=1e-4, atol=1e-5
-    )
+    np.testing.assert_allclose(many.mean[:, 0], np.tile(posterior.mean[0, 0], (4000, 1)), rtol=1e-4, atol=1e-5)
     residual = (many.sample[:, 0] - many.mean[:, 0]) / np.exp(posterior.log_variance[0, 0] / 2)
     np.testing.assert_allclose([residual.mean(), residual.var()], [0, 1], atol=0.08)

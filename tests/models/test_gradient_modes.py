@@ -18,51 +18,49 @@ def by_mode(request):
     noise = normal(6, 5, 2, seed=1)
     for mode in MODES:
         model = make("z_forcing", auxiliary_gradient=mode, auxiliary=request.param)
-        losses = {
-            term: lambda m=model, t=term: total_loss(m, sequences(), noise, (t,)) for term in model.term_names
-        }
+        losses = {term: lambda m=model, t=term: total_loss(m, sequences(), noise, (t,)) for term in model.term_names}
         for term, grads in all_gradients(losses, model.trainable_weights).items():
             result[mode, term] = dict(zip(map(path, model.trainable_weights), grads, strict=True))
     return result
 
 
 def reached(gradients):
-    return {path for path, gradient in gradients.items() if gradient.any()}
+    return {path for name, gradient in gradients.items() if gradient.any()}
 
 
 def test_auxiliary_cost(by_mode):
     everything = reached(by_mode["target", "aux_nll"])
-    backward = {path for path in everything if path.startswith(BACKWARD)}
+    backward = {name for name in everything if name.startswith(BACKWARD)}
     assert len(backward) == 3
     for mode in MODES:
         trained = reached(by_mode[mode, "aux_nll"])
         assert trained == (everything if mode == "target" else everything - backward)
         untouched = ("head/", "backward_head/", "prior/")
-        assert not any(path.startswith(untouched) for path in trained)
-        assert any(path.startswith("auxiliary_decoder/") for path in trained)
-        assert any(path.startswith("cell/posterior/") for path in trained)
+        assert not any(name.startswith(untouched) for name in trained)
+        assert any(name.startswith("auxiliary_decoder/") for name in trained)
+        assert any(name.startswith("cell/posterior/") for name in trained)
         assert "cell/recurrent_kernel" in trained  # through h_{t-1}
 
 
 def test_outside_the_backward_encoder_the_modes_agree(by_mode):
     for term in ("nll", "kl", "aux_nll", "backward_nll"):
-        for path, gradient in by_mode["target", term].items():
-            if not path.startswith(BACKWARD):
+        for name, gradient in by_mode["target", term].items():
+            if not name.startswith(BACKWARD):
                 for mode in MODES[1:]:
-                    np.testing.assert_allclose(by_mode[mode, term][path], gradient, rtol=1e-4, atol=1e-6)
+                    np.testing.assert_allclose(by_mode[mode, term][name], gradient, rtol=1e-4, atol=1e-6)
 
 
 def test_bound(by_mode):
     for term in ("nll", "kl"):
         for mode in MODES:
-            trained = {path for path in reached(by_mode[mode, term]) if path.startswith(BACKWARD)}
+            trained = {name for name in reached(by_mode[mode, term]) if name.startswith(BACKWARD)}
             assert len(trained) == (0 if mode == "detached" else 3)
 
 
 def test_backward_output_trains_the_encoder_in_every_mode(by_mode):
     for mode in MODES:
         trained = reached(by_mode[mode, "backward_nll"])
-        assert {path.split("/")[0] for path in trained} == {"backward_encoder", "backward_head"}
+        assert {name.split("/")[0] for name in trained} == {"backward_encoder", "backward_head"}
 
 
 def test_the_target_is_stopped():
@@ -77,5 +75,5 @@ def test_the_target_is_stopped():
 
     expected = named_gradients(with_constant_target, model)
     actual = named_gradients(lambda: total_loss(model, data, noise, ("aux_nll",)), model)
-    for path, gradient in expected.items():
-        np.testing.assert_allclose(actual[path], gradient, rtol=1e-4, atol=1e-6, err_msg=path)
+    for name, gradient in expected.items():
+        np.testing.assert_allclose(actual[name], gradient, rtol=1e-4, atol=1e-6, err_msg=name)

@@ -223,9 +223,7 @@ class StochasticLSTMCell(keras.layers.Layer):
         self.clip = clip
         self.state_size = [units, units]
         self.output_size = units + 3 * latent_dim
-        self.posterior = GaussianNetwork(
-            latent_dim, self.hidden_units, clip, dtype=self.dtype_policy, name="posterior"
-        )
+        self.posterior = GaussianNetwork(latent_dim, self.hidden_units, clip, dtype=self.dtype_policy, name="posterior")
         self.projection = None
         if latent_units is not None:
             self.projection = keras.layers.Dense(latent_units, dtype=self.dtype_policy, name="projection")

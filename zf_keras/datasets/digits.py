@@ -1,8 +1,8 @@
 """Handwritten digits of 8x8 pixels, binarised; bundled.
 
 The test part of "Optical Recognition of Handwritten Digits" (E. Alpaydin and C. Kaynak, 1998, UCI Machine Learning
-Repository, doi:10.24432/C50P49, CC BY 4.0), which scikit-learn ships as `load_digits`: 1,797 images of 13 writers, in 17
-grey levels. Here a pixel is 1 where its level is at least 8, and the images are in a fixed random order.
+Repository, doi:10.24432/C50P49, CC BY 4.0), which scikit-learn ships as `load_digits`: 1,797 images by 13 writers, in
+17 grey levels. Here a pixel is 1 where its level is at least 8, and the images are in a fixed random order.
 """
 
 from importlib import resources

@@ -154,9 +154,7 @@ class GaussianMixtureHead(DistributionHead):
         shape = (*ops.shape(params)[:-1], self.num_components, self.features)
         means, log_variances = ops.split(params[..., self.num_components :], 2, axis=-1)
         components = Gaussian(ops.reshape(means, shape), ops.reshape(log_variances, shape))
-        return probability.tfd.MixtureSameFamily(
-            probability.tfd.Categorical(logits=logits), components.distribution()
-        )
+        return probability.tfd.MixtureSameFamily(probability.tfd.Categorical(logits=logits), components.distribution())
 
     def at_temperature(self, params, temperature):
         params = float32(params)
@@ -252,6 +250,4 @@ def get_head(output, num_components=20, num_classes=None, hidden_units=None):
             raise ValueError("`output='categorical'` needs `num_classes`.")
         return CategoricalHead(num_classes, hidden_units=hidden_units)
     accepted = ", ".join(repr(name) for name in OUTPUTS)
-    raise ValueError(
-        f"`output` must be one of {accepted}, or a DistributionHead. Received: output={output!r}."
-    )
+    raise ValueError(f"`output` must be one of {accepted}, or a DistributionHead. Received: output={output!r}.")

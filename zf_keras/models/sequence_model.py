@@ -139,8 +139,7 @@ class SequenceModel(keras.Model):
             input_dim = target_dim = self._head_template.num_classes
         else:
             input_dim, target_dim = (
-                shapes.get(key, shapes.get(other))[-1]
-                for key, other in (("inputs", "targets"), ("targets", "inputs"))
+                shapes.get(key, shapes.get(other))[-1] for key, other in (("inputs", "targets"), ("targets", "inputs"))
             )
             self._check_same_features(input_dim, target_dim)
             self.features = {"inputs": input_dim, "targets": target_dim}
@@ -201,10 +200,10 @@ class SequenceModel(keras.Model):
         store["noise"] = ops.convert_to_numpy(self.seed_generator.state)
 
     def load_own_variables(self, store):
-        store = {key: store[key] for key in store.keys()}
-        if "noise" in store:
-            self.seed_generator.state.assign(np.asarray(store.pop("noise")))
-        super().load_own_variables(store)
+        variables = {key: store[key] for key in store.keys()}  # noqa: SIM118, it has no other way
+        if "noise" in variables:
+            self.seed_generator.state.assign(np.asarray(variables.pop("noise")))
+        super().load_own_variables(variables)
 
     # From data to loss.
 
@@ -446,9 +445,7 @@ class SequenceModel(keras.Model):
 
     def _check_can_generate(self):
         if not self.built:
-            raise ValueError(
-                "The model is not built: fit it, load it, or call it on a batch before it generates."
-            )
+            raise ValueError("The model is not built: fit it, load it, or call it on a batch before it generates.")
         if self.features["inputs"] != self.features["targets"]:
             raise ValueError(
                 "A model generates where its inputs are its targets a step earlier. This one was built for "
@@ -492,6 +489,4 @@ def _check_only_x(y=None, sample_weight=None):
     # Without y, Keras would drop a sample_weight silently.
     for name, value in (("y", y), ("sample_weight", sample_weight)):
         if value is not None:
-            raise ValueError(
-                f"zf_keras models take no `{name}`: data is one array, or a dict inputs, targets, mask."
-            )
+            raise ValueError(f"zf_keras models take no `{name}`: data is one array, or a dict inputs, targets, mask.")

@@ -67,9 +67,7 @@ class StochasticRNN(SequenceModel):
 
     def build(self, input_shape):
         super().build(input_shape)
-        self.updates = self.add_weight(
-            shape=(), dtype="int", initializer="zeros", trainable=False, name="updates"
-        )
+        self.updates = self.add_weight(shape=(), dtype="int", initializer="zeros", trainable=False, name="updates")
 
     def current_kl_weight(self):
         """w of the next update."""

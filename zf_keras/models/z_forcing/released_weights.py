@@ -1,7 +1,7 @@
 """The authors' released checkpoints (PyTorch, speech and text), read into `ZForcing`.
 
-Their names: `emb_mod` the embedding, `bwd_mod` the backward LSTM, `fwd_mod` the forward cell, `gen_mod` the linear layer
-between z_t and that cell, `pri_mod`, `inf_mod` and `aux_mod` the networks of prior, posterior and auxiliary,
+Their names: `emb_mod` the embedding, `bwd_mod` the backward LSTM, `fwd_mod` the forward cell, `gen_mod` the linear
+layer between z_t and that cell, `pri_mod`, `inf_mod` and `aux_mod` the networks of prior, posterior and auxiliary,
 `fwd_out_mod` and `bwd_out_mod` the outputs.
 """
 

@@ -183,9 +183,7 @@ class ZForcing(StochasticRNN):
     def step_terms(self, steps, sequences):
         terms = super().step_terms(steps, sequences)
         if self.alpha > 0:
-            terms["aux_nll"] = self.auxiliary_decoder.nll(
-                steps.extra["auxiliary"], steps.extra["backward_states"]
-            )
+            terms["aux_nll"] = self.auxiliary_decoder.nll(steps.extra["auxiliary"], steps.extra["backward_states"])
         if self.beta > 0:
             terms["backward_nll"] = -self.backward_head.log_prob(steps.extra["backward"], sequences.inputs)
         return terms
