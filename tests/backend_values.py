@@ -1,4 +1,4 @@
-"""Loss and gradients with given weights and noise, for the comparison of backends: python -m tests.backend_values FILE."""
+"""Loss and gradients with given weights and noise, to compare backends: python -m tests.backend_values FILE."""
 
 import sys
 

@@ -18,8 +18,10 @@ def test_splits():
 def test_against_scikit_learn():
     load_digits = pytest.importorskip("sklearn.datasets").load_digits
     source = load_digits()
-    expected = {(image >= 8).tobytes() + bytes([label]) for image, label in zip(source.images, source.target)}
+    expected = {
+        (image >= 8).tobytes() + bytes([label]) for image, label in zip(source.images, source.target, strict=True)
+    }
     rows, labels = digits.load_data(frames="rows"), digits.load_labels()
     images, labels = np.concatenate(rows), np.concatenate(labels)
-    actual = {(image > 0).tobytes() + bytes([label]) for image, label in zip(images, labels)}
+    actual = {(image > 0).tobytes() + bytes([label]) for image, label in zip(images, labels, strict=True)}
     assert actual == expected

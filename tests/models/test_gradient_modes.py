@@ -25,7 +25,7 @@ def by_mode(request):
 
 
 def reached(gradients):
-    return {path for name, gradient in gradients.items() if gradient.any()}
+    return {name for name, gradient in gradients.items() if gradient.any()}
 
 
 def test_auxiliary_cost(by_mode):
