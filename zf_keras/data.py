@@ -159,12 +159,12 @@ def checked(data, check_batch):
     """`data` with every batch checked: arrays now, streams batch by batch as they are read.
 
     `fit`, `evaluate` and `predict` pass their data through here. Of data loaders that cannot be wrapped
-    (`grain.DataLoader`, PyTorch's) only the first batch is checked.
+    (`grain.DataLoader`, PyTorch's, a `PyDataset` in several processes) only the first batch is checked.
     """
     if is_arrays(data):
         check_batch(data)
         return data
-    if isinstance(data, keras.utils.PyDataset):
+    if isinstance(data, keras.utils.PyDataset) and not data.use_multiprocessing:
         return _CheckedPyDataset(data, check_batch)
     origin = type(data).__module__.split(".")[0]
     if origin == "tensorflow":
@@ -173,7 +173,7 @@ def checked(data, check_batch):
         return (_checked_batch(batch, check_batch) for batch in data)
     if origin == "grain" and hasattr(data, "map"):
         return data.map(lambda batch: _checked_batch(batch, check_batch))
-    if hasattr(data, "__iter__") and not isinstance(data, (list, tuple)):
+    if hasattr(data, "__iter__") and not isinstance(data, list | tuple):
         _checked_batch(next(iter(data)), check_batch)
         return data
     raise ValueError(
@@ -205,7 +205,7 @@ def _checked_tf_dataset(dataset, check_batch):
 
 class _CheckedPyDataset(keras.utils.PyDataset):
     def __init__(self, dataset, check_batch):
-        super().__init__(dataset.workers, dataset.use_multiprocessing, dataset.max_queue_size)
+        super().__init__(dataset.workers, max_queue_size=dataset.max_queue_size)
         self._dataset = dataset
         self._check_batch = check_batch
 

@@ -82,3 +82,10 @@ def test_start_token():
     expected = model.loss_terms({"inputs": np.array([[4, 1, 2]]), "targets": s}, noise=noise)
     for name, value in model.loss_terms(s, noise=noise).items():
         np.testing.assert_array_equal(value, expected[name])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int64"])
+@pytest.mark.parametrize("name", ["rnn", "rnn_embedding"])
+def test_tokens_of_any_integer_type(name, dtype):
+    model, tokens = make(name, "categorical"), np.array([[1, 2, 3]])
+    np.testing.assert_array_equal(model.log_likelihood(tokens.astype(dtype)), model.log_likelihood(tokens))

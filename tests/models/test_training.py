@@ -44,8 +44,8 @@ def test_evaluate_gives_the_means_of_the_terms():
 
 
 class Batches(keras.utils.PyDataset):
-    def __init__(self, x):
-        super().__init__()
+    def __init__(self, x, **kwargs):
+        super().__init__(**kwargs)
         self.x = x
 
     def __len__(self):
@@ -114,8 +114,9 @@ def test_every_batch_of_a_stream_is_checked(still):
         with pytest.raises(Exception, match=r"Received the value 0\.5"):
             still(stream, steps_per_epoch=3)
     x[0, 0, 0] = np.nan
-    with pytest.raises(ValueError, match="nan"):
-        still(dict(streams(x))["grain loader"])
+    for loader in (dict(streams(x))["grain loader"], Batches(x, workers=2, use_multiprocessing=True)):
+        with pytest.raises(ValueError, match="nan"):
+            still(loader)
 
 
 def test_kl_annealing_over_updates():

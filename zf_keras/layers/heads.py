@@ -106,8 +106,8 @@ class GaussianHead(DistributionHead):
     Example:
 
     >>> head = GaussianHead(features=3)
-    >>> head.distribution(head(np.zeros((2, 5, 16)))).event_shape
-    (3,)
+    >>> head.distribution(head(np.zeros((2, 5, 16)))).mean().shape
+    (2, 5, 3)
     """
 
     @property
@@ -137,6 +137,12 @@ class GaussianMixtureHead(DistributionHead):
         features: int or `None`. As for every head.
         num_components: int. K. Defaults to `20`.
         hidden_units: int or `None`. As for every head.
+
+    Example:
+
+    >>> head = GaussianMixtureHead(features=3, num_components=4)
+    >>> head.log_prob(head(np.zeros((2, 5, 16))), np.zeros((2, 5, 3))).shape
+    (2, 5)
     """
 
     def __init__(self, features=None, num_components=20, hidden_units=None, **kwargs):
@@ -167,7 +173,14 @@ class GaussianMixtureHead(DistributionHead):
 
 @keras.saving.register_keras_serializable("zf_keras")
 class BernoulliHead(DistributionHead):
-    """Independent Bernoullis; parameters are the logits, (..., features). Frames are 0 or 1."""
+    """Independent Bernoullis; parameters are the logits, (..., features). Frames are 0 or 1.
+
+    Example:
+
+    >>> head = BernoulliHead(features=88)
+    >>> head.log_prob(head(np.zeros((2, 5, 16))), np.ones((2, 5, 88))).shape
+    (2, 5)
+    """
 
     @property
     def params_dim(self):
@@ -193,6 +206,12 @@ class CategoricalHead(DistributionHead):
     Args:
         num_classes: int. Number of tokens.
         hidden_units: int or `None`. As for every head.
+
+    Example:
+
+    >>> head = CategoricalHead(num_classes=50, hidden_units=32)
+    >>> head.log_prob(head(np.zeros((2, 5, 16))), np.zeros((2, 5), "int32")).shape
+    (2, 5)
     """
 
     tokens = True

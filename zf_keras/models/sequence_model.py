@@ -218,6 +218,8 @@ class SequenceModel(keras.Model):
 
     def embed(self, frames):
         """Frames (..., features) or tokens (...) as the recurrences read them."""
+        if self.tokens:
+            frames = ops.cast(frames, "int32")
         if self.embedding is not None:
             return self.embedding(frames)
         if self.tokens:

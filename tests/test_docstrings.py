@@ -1,0 +1,53 @@
+"""The examples in the docstrings and in the README run, and print what they say."""
+
+import doctest
+import importlib
+import pathlib
+import pkgutil
+import re
+
+import keras
+import numpy as np
+import pytest
+
+import zf_keras
+from tests.models.test_released_weights import REFERENCE
+from zf_keras.datasets.digits import load_data
+from zf_keras.models.z_forcing import from_released_weights
+
+MODULES = [module.name for module in pkgutil.walk_packages(zf_keras.__path__, "zf_keras.")]
+
+
+class Checker(doctest.OutputChecker):
+    """Shapes are printed as tuples, whatever the backend."""
+
+    def check_output(self, want, got, optionflags):
+        return super().check_output(want, re.sub(r"TensorShape\(\[(.*?)\]\)", r"(\1)", got), optionflags)
+
+
+@pytest.fixture
+def names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with np.load(REFERENCE / "gaussian_aux_zh.npz") as file:
+        np.savez("checkpoint.npz", **{name[2:]: file[name] for name in file if name.startswith("w.")})
+    own = {"np": np, "keras": keras, "load_data": load_data, "from_released_weights": from_released_weights}
+    return {**vars(zf_keras), **own}
+
+
+def test_docstrings(names):
+    runner, count = doctest.DocTestRunner(Checker(), verbose=False), 0
+    for module in MODULES:
+        for test in doctest.DocTestFinder().find(importlib.import_module(module), globs=dict(names)):
+            count += runner.run(test).attempted
+    assert runner.failures == 0
+    assert count > 20
+
+
+def test_readme(names):
+    """A minute of training is cut to an epoch."""
+    readme = (pathlib.Path(__file__).parent.parent / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert "epochs=30" in code
+    exec(code.replace("epochs=30", "epochs=1, verbose=0"), names)
+    assert names["endings"].shape == (10, 4, 3, 8)
+    assert names["latents"].mean.shape == (250, 8, 16)
