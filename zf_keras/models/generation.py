@@ -1,0 +1,122 @@
+"""Samples and forecasts, the same for all models: their generative step in a loop.
+
+x_1 a start frame;  params_t, state_t = generate_step(state_{t-1}, x_t, noise_t);  y_t ~ p(params_t);  x_{t+1} = y_t
+"""
+
+import numpy as np
+from keras import ops
+
+from zf_keras.arguments import check_positive, check_positive_int
+from zf_keras.compiled import compiled
+from zf_keras.probability import float32, step_seeds
+from zf_keras.recurrence import scan
+
+
+class Generation:
+    """The part of `SequenceModel` that draws from a model."""
+
+    def generate(self, batch_size=1, length=100, prompt=None, temperature=1.0, seed=None):
+        """Draws sequences from the model.
+
+        Args:
+            batch_size: int. How many. Defaults to `1`.
+            length: int. Steps of each, those of the prompt included. Defaults to `100`.
+            prompt: array (batch_size, steps, features) or (batch_size, steps) of tokens, or one such sequence
+                for all (1, ...); the first frames of the result. The state after it is drawn from the posterior
+                given the prompt. Defaults to `None`.
+            temperature: positive float. Divides the output's logits and multiplies its standard
+                deviations. Defaults to `1.0`.
+            seed: int or `None`. The same seed gives the same draws; `None` goes on with the model's own.
+
+        Returns:
+            NumPy array (batch_size, length, features), or (batch_size, length) of tokens.
+
+        Raises:
+            ValueError: names what is wrong with an argument, or the model is not built.
+        """
+        check_positive_int("batch_size", batch_size)
+        check_positive_int("length", length)
+        check_positive("temperature", temperature)
+        self._check_can_generate()
+        generator = self._generator(seed)
+        if prompt is None:
+            start = self.start_token if self.tokens else 0
+            shape = (batch_size,) if self.tokens else (batch_size, self.features["targets"])
+            x = self.head.as_values(ops.full(shape, start))
+            state, given = self.initial_state(batch_size), None
+        else:
+            given = self._check_prompt(prompt, batch_size, length)
+            noise = self.draw_noise(*given.shape[:2], generator)
+            state = self._state_after(ops.convert_to_tensor(given), noise)
+            x = self.head.as_values(given[:, -1])
+            length = length - given.shape[1]
+        noise = ops.swapaxes(self.draw_noise(batch_size, length, generator), 0, 1)
+        frames = self._generate(state, x, noise, step_seeds(length, generator), float32(temperature))
+        frames = ops.convert_to_numpy(frames).swapaxes(0, 1)
+        return frames if given is None else np.concatenate([given.astype(frames.dtype), frames], axis=1)
+
+    def forecast(self, prompt, horizon, num_samples, temperature=1.0, seed=None):
+        """Draws what may come after each of some sequences.
+
+        Args:
+            prompt: array (batch, steps, features) or (batch, steps) of tokens.
+            horizon: int. Steps to forecast.
+            num_samples: int. Sample paths for each sequence.
+            temperature: positive float. As for `generate`.
+            seed: int or `None`. As for `generate`.
+
+        Returns:
+            NumPy array (num_samples, batch, horizon, features), or (num_samples, batch, horizon) of tokens.
+
+        Raises:
+            ValueError: names what is wrong with an argument, or the model is not built.
+        """
+        check_positive_int("horizon", horizon)
+        check_positive_int("num_samples", num_samples)
+        prompt = ops.convert_to_numpy(prompt)
+        self.check_data(prompt)
+        count, steps = prompt.shape[:2]
+        prompts = np.concatenate([prompt] * num_samples)
+        paths = self.generate(len(prompts), steps + horizon, prompts, temperature, seed)
+        return paths[:, steps:].reshape(num_samples, count, horizon, *prompt.shape[2:])
+
+    def _check_can_generate(self):
+        if not self.built:
+            raise ValueError("The model is not built: fit it, load it, or call it on a batch before it generates.")
+        if self.features["inputs"] != self.features["targets"]:
+            raise ValueError(
+                "A model generates where its inputs are its targets a step earlier. This one was built for "
+                f"inputs of {self.features['inputs']} and targets of {self.features['targets']} features."
+            )
+
+    def _check_prompt(self, prompt, batch_size, length):
+        prompt = ops.convert_to_numpy(prompt)
+        try:
+            self.check_data(prompt)
+        except ValueError as error:
+            raise ValueError(f"`prompt`: {error}") from error
+        if len(prompt) == 1:
+            prompt = np.repeat(prompt, batch_size, axis=0)
+        if len(prompt) != batch_size or prompt.shape[1] >= length:
+            raise ValueError(
+                f"`prompt` must be of 1 or batch_size={batch_size} sequences, shorter than length={length}. "
+                f"Received: shape={prompt.shape}."
+            )
+        return prompt
+
+    @compiled
+    def _state_after(self, prompt, noise):
+        inputs, targets, _ = self.sequences(prompt)
+        return self.infer(self.embed(inputs), self.embed(targets), None, noise)[1]
+
+    @compiled
+    def _generate(self, state, x, noise, seeds, temperature):
+        generate_step = self.make_generate_step()
+
+        def step(state, inputs):
+            (state, x), (noise, seed) = state, inputs
+            params, state = generate_step(state, self.embed(x), noise)
+            y = self.head.sample(params, seed, temperature)
+            return (state, y), y
+
+        return scan(step, (state, x), (noise, seeds))[1]
