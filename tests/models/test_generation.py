@@ -125,11 +125,13 @@ def test_errors():
         ({"length": 9, "batch_size": 3, "prompt": x}, "prompt"),
         ({"length": 9, "batch_size": 2, "prompt": x[..., :2]}, "prompt"),
         ({"length": 9, "batch_size": 2, "prompt": x * np.nan}, "prompt"),
+        ({"length": 9, "batch_size": 2, "prompt": {"targets": x}}, "prompt"),
     ):
         with pytest.raises(ValueError, match=name):
             model.generate(**arguments)
-    with pytest.raises(ValueError, match="horizon"):
-        model.forecast(x, 0, 1)
+    for arguments, name in (((x, 0, 1), "horizon"), ((x, 1, 0), "num_samples"), ((x[0], 1, 1), "`prompt`: .*3 axes")):
+        with pytest.raises(ValueError, match=name):
+            model.forecast(*arguments)
     apart = ZForcing(4, 2, "gaussian", beta=0)
     apart.build({"inputs": (None, None, 5), "targets": (None, None, 2)})
     with pytest.raises(ValueError, match="5 and targets of 2"):

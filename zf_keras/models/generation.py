@@ -45,7 +45,14 @@ class Generation:
             x = self.head.as_values(ops.full(shape, start))
             state, given = self.initial_state(batch_size), None
         else:
-            given = self._check_prompt(prompt, batch_size, length)
+            given = self._check_prompt(prompt)
+            if len(given) == 1:
+                given = np.repeat(given, batch_size, axis=0)
+            if len(given) != batch_size or given.shape[1] >= length:
+                raise ValueError(
+                    f"`prompt` must be of 1 or batch_size={batch_size} sequences, shorter than length={length}. "
+                    f"Received: shape={given.shape}."
+                )
             noise = self.draw_noise(*given.shape[:2], generator)
             state = self._state_after(ops.convert_to_tensor(given), noise)
             x = self.head.as_values(given[:, -1])
@@ -73,8 +80,8 @@ class Generation:
         """
         check_positive_int("horizon", horizon)
         check_positive_int("num_samples", num_samples)
-        prompt = ops.convert_to_numpy(prompt)
-        self.check_data(prompt)
+        self._check_can_generate()
+        prompt = self._check_prompt(prompt)
         count, steps = prompt.shape[:2]
         prompts = np.concatenate([prompt] * num_samples)
         paths = self.generate(len(prompts), steps + horizon, prompts, temperature, seed)
@@ -89,20 +96,14 @@ class Generation:
                 f"inputs of {self.features['inputs']} and targets of {self.features['targets']} features."
             )
 
-    def _check_prompt(self, prompt, batch_size, length):
-        prompt = ops.convert_to_numpy(prompt)
+    def _check_prompt(self, prompt):
+        if isinstance(prompt, dict):
+            raise ValueError("`prompt` must be one array: its sequences are of one length. Received: a dict.")
         try:
             self.check_data(prompt)
         except ValueError as error:
             raise ValueError(f"`prompt`: {error}") from error
-        if len(prompt) == 1:
-            prompt = np.repeat(prompt, batch_size, axis=0)
-        if len(prompt) != batch_size or prompt.shape[1] >= length:
-            raise ValueError(
-                f"`prompt` must be of 1 or batch_size={batch_size} sequences, shorter than length={length}. "
-                f"Received: shape={prompt.shape}."
-            )
-        return prompt
+        return ops.convert_to_numpy(prompt)
 
     @compiled
     def _state_after(self, prompt, noise):

@@ -21,8 +21,9 @@ from zf_keras.models.generation import Generation
 class SequenceModel(Generation, keras.Model):
     """Base of all models.
 
-    A model defines `build_networks`, `infer`, `initial_state` and `generate_step`, and, where it has more terms
-    than the output's negative log-likelihood, `step_terms`, `term_weights` and `term_names`.
+    A model defines `build_networks`, `infer` and `make_generate_step`, and, where it has more terms than the output's
+    negative log-likelihood or another state than an LSTM's, `step_terms`, `term_weights`, `term_names` and
+    `initial_state`.
     Every constructor argument is kept as an attribute of its name; `get_config` needs nothing else.
     """
 
