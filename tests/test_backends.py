@@ -11,13 +11,15 @@ import pytest
 
 from tests import backend_values
 
-WITHOUT_TENSORFLOW = """
+ABSENT = """
 import sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in ("tensorflow", "tf_keras"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Absent())
+"""
+TRAIN_AND_LOAD = """
 import keras, numpy as np, zf_keras
 assert "tensorflow_probability" not in sys.modules  # imported at first use
 model = zf_keras.ZForcing(units=4, latent_dim=2, output="bernoulli")
@@ -51,7 +53,7 @@ def test_tensorflow_and_jax_agree_on_loss_and_gradients(tmp_path):
 
 @pytest.mark.skipif(keras.config.backend() != "jax", reason="about the JAX backend")
 def test_jax_needs_no_tensorflow(tmp_path):
-    run = python("-c", WITHOUT_TENSORFLOW, str(tmp_path / "model.keras"), backend="jax")
+    run = python("-c", ABSENT + TRAIN_AND_LOAD, str(tmp_path / "model.keras"), backend="jax")
     assert run.returncode == 0, run.stderr
 
 
@@ -69,6 +71,13 @@ def test_missing_package():
     code += "u.find_spec = lambda n, *a: None if n == 'tf_keras' else find(n, *a)\nimport zf_keras"
     run = python("-c", code, backend="tensorflow")
     assert "needs tf_keras: pip install 'zf_keras[tensorflow]'" in run.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="once is enough")
+def test_no_backend_chosen_and_no_tensorflow():
+    run = python("-c", ABSENT + "import zf_keras", backend="")
+    assert run.stderr.strip().splitlines()[-1].startswith("ImportError: Keras cannot load its backend (No module named")
+    assert "KERAS_BACKEND=jax" in run.stderr
 
 
 @pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="once is enough")

@@ -22,9 +22,15 @@ def check_backend(backend):
 
 
 # Before `import keras`, which would fail first, with less to go by.
-if "KERAS_BACKEND" in os.environ:
+if os.environ.get("KERAS_BACKEND"):
     check_backend(os.environ["KERAS_BACKEND"])
 
-import keras  # noqa: E402
+try:
+    import keras
+except ModuleNotFoundError as error:
+    raise ImportError(
+        f"Keras cannot load its backend ({error}). The default is tensorflow: pip install "
+        "'zf_keras[tensorflow]', or set the environment variable KERAS_BACKEND=jax."
+    ) from error
 
 check_backend(keras.config.backend())
