@@ -158,27 +158,19 @@ class ZForcing(StochasticRNN):
     def infer(self, inputs, targets, mask, noise):
         b = self.backward_encoder(targets, mask=mask)
         b_stopped = ops.stop_gradient(b)
-        context = b_stopped if self.auxiliary_gradient == "detached" else b
-        forward, state = self.cell.scan(inputs, context, noise)
-        h_before = previous(forward.h)
-        seen_by_prior = [h_before, inputs] if self.inputs_to_latent else [h_before]
+        forward, state = self.cell.scan(inputs, b_stopped if self.auxiliary_gradient == "detached" else b, noise)
+        seen_by_prior = [previous(forward.h)] + [inputs] * self.inputs_to_latent
+        prior = self.prior(ops.concatenate(seen_by_prior, axis=-1))
+        output = self.head(forward.h)
         extra = {}
         if self.alpha > 0:
-            if self.auxiliary_gradient == "strict":
-                forward_stopped, _ = self.cell.scan(inputs, b_stopped, noise)
-            else:
-                forward_stopped = forward
-            extra["auxiliary"] = self.auxiliary_decoder(self._seen_by_auxiliary(forward_stopped))
+            seen = self.cell.scan(inputs, b_stopped, noise)[0] if self.auxiliary_gradient == "strict" else forward
+            seen = ops.concatenate([previous(seen.h), seen.z], axis=-1) if self.auxiliary == "zh" else seen.z
+            extra["auxiliary"] = self.auxiliary_decoder(seen)
             extra["backward_states"] = b_stopped
         if self.beta > 0:
             extra["backward"] = self.backward_head(b)
-        prior = self.prior(ops.concatenate(seen_by_prior, axis=-1))
-        return Steps(self.head(forward.h), prior, forward.latent, forward.z, extra), state
-
-    def _seen_by_auxiliary(self, forward):
-        if self.auxiliary == "z":
-            return forward.z
-        return ops.concatenate([previous(forward.h), forward.z], axis=-1)
+        return Steps(output, prior, forward.latent, forward.z, extra), state
 
     def step_terms(self, steps, sequences):
         terms = super().step_terms(steps, sequences)
