@@ -13,6 +13,10 @@ from zf_keras.layers.heads import (
     GaussianMixtureHead,
 )
 from zf_keras.models.rnn.rnn import RNN
+from zf_keras.models.srnn.srnn import SRNN
+from zf_keras.models.storn.storn import STORN
+from zf_keras.models.variational_bilstm.variational_bilstm import VariationalBiLSTM
+from zf_keras.models.vrnn.vrnn import VRNN
 from zf_keras.models.z_forcing.z_forcing import ZForcing
 from zf_keras.schedules import KLAnnealing
 from zf_keras.version import __version__

@@ -23,3 +23,13 @@ def check_choice(name, value, choices):
     if value not in choices:
         accepted = ", ".join(repr(c) for c in choices)
         raise ValueError(f"`{name}` must be one of {accepted}. Received: {name}={value!r}.")
+
+
+def check_rate(name, value):
+    if not isinstance(value, numbers.Real) or not 0 <= value < 1:
+        raise ValueError(f"`{name}` must be in [0, 1). Received: {name}={value!r}.")
+
+
+def check_probability(name, value):
+    if not isinstance(value, numbers.Real) or not 0 <= value <= 1:
+        raise ValueError(f"`{name}` must be in [0, 1]. Received: {name}={value!r}.")

@@ -6,14 +6,17 @@ import keras
 
 
 def compiled(method):
-    """Decorator for a method of tensors to tensors: traced once a shape, run with the weights of the moment."""
-    name = f"_compiled_{method.__name__}"
+    """Decorator for a method of tensors to tensors: traced once a shape, run with the weights of the moment.
+
+    Keyword arguments are constants: there is a trace for each choice of them.
+    """
 
     @functools.wraps(method)
-    def call(self, *args):
+    def call(self, *args, **constants):
+        name = "_".join(["_compiled", method.__name__, *map(str, constants.values())])
         function = getattr(self, name, None)
         if function is None:
-            function = _compile(self, method)
+            function = _compile(self, functools.partial(method, **constants))
             setattr(self, name, function)
         return function(*args)
 

@@ -60,6 +60,21 @@ class Gaussian(NamedTuple):
         return 0.5 * ops.sum(v_p - v_q + variance_ratio + squared_distance - 1.0, axis=-1)
 
 
+def standard_normal(like):
+    """N(0, I) of the shape and dtype of `like`."""
+    return Gaussian(ops.zeros_like(like), ops.zeros_like(like))
+
+
+def reparametrized(mean, log_variance, noise):
+    """A draw from a Gaussian, from standard-normal noise: mean + sigma * noise."""
+    return mean + ops.exp(0.5 * log_variance) * noise
+
+
+def given(mean, log_variance, value):
+    """In the place of `reparametrized`: the value itself, for latents that are not to be drawn."""
+    return value
+
+
 def sample(distribution, seed):
     """One draw. seed: (2,) tensor, a row of `step_seeds`."""
     return distribution.sample(seed=seed)

@@ -1,11 +1,25 @@
 """The time loop of the stochastic recurrences and of generation, on both backends."""
 
+from typing import Any, NamedTuple
+
 import keras
+from keras import ops
 
 if keras.config.backend() == "jax":
     import jax
 else:
     import tensorflow as tf
+
+
+class Affine(NamedTuple):
+    """x @ kernel + bias: what a loop multiplies by, read and cast before it."""
+
+    kernel: Any  # (inputs, outputs)
+    bias: Any = None  # (outputs,), or None for none
+
+    def __call__(self, x):
+        x = ops.matmul(x, self.kernel)
+        return x if self.bias is None else x + self.bias
 
 
 def scan(step, state, inputs, reverse=False):
@@ -55,3 +69,8 @@ def _while_loop(step, state, inputs, reverse):
         lambda count, *_: count < length, body, (1, state, arrays), maximum_iterations=length - 1
     )
     return state, tf.nest.pack_sequence_as(outputs, [a.stack() for a in arrays])
+
+
+def swap_time_and_batch(x):
+    """(batch, time, features) to (time, batch, features), and back; of every tensor of a nest."""
+    return keras.tree.map_structure(lambda x: ops.transpose(x, (1, 0, 2)), x)

@@ -16,8 +16,8 @@ from keras import ops
 
 from zf_keras.arguments import check_positive_int
 from zf_keras.layers.network import BOUND, SLOPE, GaussianNetwork, clipped_leaky_relu, split_gaussian
-from zf_keras.probability import Gaussian
-from zf_keras.recurrence import scan
+from zf_keras.probability import Gaussian, reparametrized
+from zf_keras.recurrence import scan, swap_time_and_batch
 
 
 class StepWeights(NamedTuple):
@@ -54,7 +54,7 @@ class StochasticLSTMOutputs(NamedTuple):
     latent: Gaussian  # what z was drawn from
 
 
-def step(weights, clip, state, inputs):
+def step(weights, clip, state, inputs, draw=reparametrized):
     """One step, (h_{t-1}, c_{t-1}) -> ((h_t, c_t), StepOutputs). All tensors (batch, ...)."""
     h, c = state
     units = h.shape[-1]
@@ -63,7 +63,7 @@ def step(weights, clip, state, inputs):
     params = ops.matmul(hidden, weights.params) + weights.params_bias
     params = params if clip is None else ops.clip(params, -clip, clip)
     mean, log_variance = ops.split(params, 2, axis=-1)
-    z = mean + ops.exp(0.5 * log_variance) * inputs.noise
+    z = draw(mean, log_variance, inputs.noise)
     gates = inputs.gates + recurrent[:, : 4 * units] + ops.matmul(z, weights.latent)
     i, f, g, o = ops.split(gates, 4, axis=-1)
     i, f, g, o = ops.sigmoid(i), ops.sigmoid(f), ops.tanh(g), ops.sigmoid(o)
@@ -163,10 +163,6 @@ def stochastic_lstm(weights, inputs, state, clip):
         return (out.h, out.z, out.params, c_last), gradient
 
     return run(*weights, *inputs, *state)
-
-
-def _swap_time_and_batch(x):
-    return ops.transpose(x, (1, 0, 2))
 
 
 @keras.saving.register_keras_serializable("zf_keras")
@@ -318,15 +314,15 @@ class StochasticLSTMCell(keras.layers.Layer):
         if initial_state is None:
             zeros = ops.zeros((ops.shape(x)[0], self.units), dtype=self.compute_dtype)
             initial_state = (zeros, zeros)
-        x, noise = _swap_time_and_batch(x), _swap_time_and_batch(noise)
+        x, noise = swap_time_and_batch(x), swap_time_and_batch(noise)
         if context is not None:
-            context = _swap_time_and_batch(context)
+            context = swap_time_and_batch(context)
         inputs = self.step_inputs(x, context, noise)
         h, z, params, c_last = stochastic_lstm(self.step_weights(), inputs, initial_state, self.clip)
         outputs = StochasticLSTMOutputs(
-            _swap_time_and_batch(h),
-            _swap_time_and_batch(z),
-            split_gaussian(_swap_time_and_batch(params), None),
+            swap_time_and_batch(h),
+            swap_time_and_batch(z),
+            split_gaussian(swap_time_and_batch(params), None),
         )
         return outputs, (h[-1], c_last)
 

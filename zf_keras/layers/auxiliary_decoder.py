@@ -57,7 +57,8 @@ class AuxiliaryDecoder(keras.layers.Layer):
     def call(self, inputs):
         return self.network(inputs)
 
-    def _gaussian(self, params):
+    def gaussian(self, params):
+        """`Gaussian` of b_t, in float32."""
         params = float32(params)
         if self.cost == "gaussian":
             mean, log_variance = split_gaussian(params, self.clip)
@@ -68,11 +69,11 @@ class AuxiliaryDecoder(keras.layers.Layer):
 
     def distribution(self, params):
         """TFP distribution of b_t, event shape (units,)."""
-        return self._gaussian(params).distribution()
+        return self.gaussian(params).distribution()
 
     def nll(self, params, states):
         """The auxiliary cost of each step, (batch, time), in nats (`"gaussian"`)."""
-        p = self._gaussian(params)
+        p = self.gaussian(params)
         if self.cost == "l2":
             return ops.sum(ops.square(float32(states) - p.mean), axis=-1)
         return -p.log_prob(states)

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from zf_keras.arguments import check_positive_int
+from zf_keras.layers.lstm_stack import LSTMStack
 
 
 def reverse_valid(sequences, mask=None):
@@ -28,17 +29,21 @@ def reverse_valid(sequences, mask=None):
 class BackwardEncoder(keras.layers.Layer):
     """LSTM from the end of a sequence to its start: b_t has seen y_t..y_T and nothing else; b_{T+1} = 0.
 
-    Each sequence is reversed within its valid length and read by `keras.layers.LSTM` without a mask,
+    Each sequence is reversed within its valid length and read by `keras.layers.LSTM`s without a mask,
     so that cuDNN can serve it and the result does not depend on padding.
     Source: Sordoni et al. 2017, eq. 4.
 
     Args:
         units: int. Size of the state b_t.
+        num_layers: int. LSTM layers, one on the other; b_t is the state of the last. Defaults to `1`.
+        dropout: float. Rate between layers, in training. Defaults to `0.0`.
+        seed: int, `keras.random.SeedGenerator` or `None`. Of the dropout.
 
     Call arguments:
         sequences: tensor (batch, time, features).
         mask: tensor (batch, time), true where valid, padded on the right; `None` where every step
             is valid. Defaults to `None`.
+        training: bool. Whether to drop.
 
     Returns:
         Tensor (batch, time, units). What stands at masked steps is without meaning.
@@ -50,22 +55,30 @@ class BackwardEncoder(keras.layers.Layer):
     (2, 5, 16)
     """
 
-    def __init__(self, units, **kwargs):
+    def __init__(self, units, num_layers=1, dropout=0.0, seed=None, **kwargs):
         super().__init__(**kwargs)
         check_positive_int("units", units)
+        check_positive_int("num_layers", num_layers)
         self.units = units
+        self.num_layers = num_layers
+        self.dropout = dropout
         self.supports_masking = True
-        self.lstm = keras.layers.LSTM(units, return_sequences=True, dtype=self.dtype_policy, name="lstm")
+        self.lstm = LSTMStack(units, num_layers, dropout, seed, dtype=self.dtype_policy, name="lstm")
 
     def build(self, input_shape):
         self.lstm.build(input_shape)
 
-    def call(self, sequences, mask=None):
-        states = self.lstm(reverse_valid(sequences, mask))
+    def call(self, sequences, mask=None, training=None):
+        states, _ = self.lstm(reverse_valid(sequences, mask), training=training)
         return reverse_valid(states, mask)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units)
 
     def get_config(self):
-        return {**super().get_config(), "units": self.units}
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "num_layers": self.num_layers,
+            "dropout": self.dropout,
+        }

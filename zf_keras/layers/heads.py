@@ -75,6 +75,10 @@ class DistributionHead(keras.layers.Layer):
         """
         return probability.sample(self.distribution(self.at_temperature(params, temperature)), seed)
 
+    def mode(self, params):
+        """The most probable frame, (..., features), in the dtype of `sample`."""
+        return self.distribution(params).mode()
+
     def at_temperature(self, params, temperature):
         """Parameters of the tempered distribution."""
         return float32(params) / temperature
@@ -154,13 +158,24 @@ class GaussianMixtureHead(DistributionHead):
     def params_dim(self):
         return self.num_components * (1 + 2 * self.features)
 
-    def distribution(self, params):
+    def _split(self, params):
+        """Logits (..., K), and the Gaussians of the components, (..., K, features)."""
         params = float32(params)
-        logits = params[..., : self.num_components]
         shape = (*ops.shape(params)[:-1], self.num_components, self.features)
         means, log_variances = ops.split(params[..., self.num_components :], 2, axis=-1)
         components = Gaussian(ops.reshape(means, shape), ops.reshape(log_variances, shape))
+        return params[..., : self.num_components], components
+
+    def distribution(self, params):
+        logits, components = self._split(params)
         return probability.tfd.MixtureSameFamily(probability.tfd.Categorical(logits=logits), components.distribution())
+
+    def mode(self, params):
+        """The mean of the component of the highest peak, which is the mode where they lie apart."""
+        logits, components = self._split(params)
+        peaks = logits - 0.5 * ops.sum(components.log_variance, axis=-1)
+        highest = ops.one_hot(ops.argmax(peaks, axis=-1), self.num_components)
+        return ops.sum(ops.expand_dims(highest, -1) * components.mean, axis=-2)
 
     def at_temperature(self, params, temperature):
         params = float32(params)

@@ -1,10 +1,14 @@
 """The networks f_p, f_q, f_a and f_o."""
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import keras
 from keras import ops
 
 from zf_keras.arguments import check_positive_int
-from zf_keras.probability import Gaussian
+from zf_keras.probability import Gaussian, standard_normal
+from zf_keras.recurrence import Affine
 
 SLOPE = 1 / 3
 BOUND = 3.0
@@ -53,7 +57,22 @@ class Network(keras.layers.Layer):
     def call(self, inputs):
         if self.hidden is not None:
             inputs = clipped_leaky_relu(self.hidden(inputs))
-        return self.linear(inputs)
+        return self.finish(self.linear(inputs))
+
+    def finish(self, params):
+        """What the outputs of the linear layer are returned as."""
+        return params
+
+    def before(self, x):
+        """What x (..., features), the last of the inputs, known before a time loop, adds to the hidden layer."""
+        kernel = ops.cast(self.hidden.kernel, self.compute_dtype)[-x.shape[-1] :]
+        return ops.matmul(x, kernel) + ops.cast(self.hidden.bias, self.compute_dtype)
+
+    def inside(self, dim):
+        """The network inside a time loop, where its first `dim` inputs become known: a `NetworkStep`."""
+        weights = (self.hidden.kernel, self.hidden.bias, self.linear.kernel, self.linear.bias)
+        kernel, bias, *linear = (ops.cast(weight, self.compute_dtype) for weight in weights)
+        return NetworkStep(Affine(kernel[:dim]), bias, Affine(*linear), self.finish)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.output_dim)
@@ -95,8 +114,8 @@ class GaussianNetwork(Network):
         self.dim = dim
         self.clip = clip
 
-    def call(self, inputs):
-        return split_gaussian(super().call(inputs), self.clip)
+    def finish(self, params):
+        return split_gaussian(params, self.clip)
 
     def compute_output_shape(self, input_shape):
         shape = (*input_shape[:-1], self.dim)
@@ -106,3 +125,35 @@ class GaussianNetwork(Network):
         config = {**super().get_config(), "dim": self.dim, "clip": self.clip}
         del config["output_dim"]
         return config
+
+
+class NetworkStep(NamedTuple):
+    """A `Network` as a time loop computes it, its weights read and cast before."""
+
+    hidden: Affine  # of the inputs known inside the loop
+    hidden_bias: Any
+    linear: Affine
+    finish: Callable
+
+    def __call__(self, x, before=None):
+        """The network of x (batch, dim), and of what `before` gave for this step, where it has more inputs."""
+        hidden = self.hidden(x) + (self.hidden_bias if before is None else before)
+        return self.finish(self.linear(clipped_leaky_relu(hidden)))
+
+
+class StandardNormal(keras.layers.Layer):
+    """A prior N(0, I), in the place of a `GaussianNetwork`.
+
+    Args:
+        dim: int. Dimension of the Gaussian.
+    """
+
+    def __init__(self, dim, **kwargs):
+        super().__init__(**kwargs)
+        self.dim = dim
+
+    def call(self, inputs):
+        return standard_normal(ops.zeros((*ops.shape(inputs)[:-1], self.dim), dtype=self.compute_dtype))
+
+    def inside(self, dim):
+        return lambda x, before=None: self.call(x)

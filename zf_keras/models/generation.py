@@ -8,7 +8,7 @@ from keras import ops
 
 from zf_keras.arguments import check_positive, check_positive_int
 from zf_keras.compiled import compiled
-from zf_keras.probability import float32, step_seeds
+from zf_keras.probability import float32, given, step_seeds
 from zf_keras.recurrence import scan
 
 
@@ -40,27 +40,24 @@ class Generation:
         self._check_can_generate()
         generator = self._generator(seed)
         if prompt is None:
-            start = self.start_token if self.tokens else 0
-            shape = (batch_size,) if self.tokens else (batch_size, self.features["targets"])
-            x = self.head.as_values(ops.full(shape, start))
-            state, given = self.initial_state(batch_size), None
+            x, state, known = self._start(batch_size), self.initial_state(batch_size), None
         else:
-            given = self._check_prompt(prompt)
-            if len(given) == 1:
-                given = np.repeat(given, batch_size, axis=0)
-            if len(given) != batch_size or given.shape[1] >= length:
+            known = self._check_frames("prompt", prompt)
+            if len(known) == 1:
+                known = np.repeat(known, batch_size, axis=0)
+            if len(known) != batch_size or known.shape[1] >= length:
                 raise ValueError(
                     f"`prompt` must be of 1 or batch_size={batch_size} sequences, shorter than length={length}. "
-                    f"Received: shape={given.shape}."
+                    f"Received: shape={known.shape}."
                 )
-            noise = self.draw_noise(*given.shape[:2], generator)
-            state = self._state_after(ops.convert_to_tensor(given), noise)
-            x = self.head.as_values(given[:, -1])
-            length = length - given.shape[1]
+            noise = self.draw_noise(*known.shape[:2], generator)
+            state = self._state_after(ops.convert_to_tensor(known), noise)
+            x = self.head.as_values(known[:, -1])
+            length = length - known.shape[1]
         noise = ops.swapaxes(self.draw_noise(batch_size, length, generator), 0, 1)
         frames = self._generate(state, x, noise, step_seeds(length, generator), float32(temperature))
         frames = ops.convert_to_numpy(frames).swapaxes(0, 1)
-        return frames if given is None else np.concatenate([given.astype(frames.dtype), frames], axis=1)
+        return frames if known is None else np.concatenate([known.astype(frames.dtype), frames], axis=1)
 
     def forecast(self, prompt, horizon, num_samples, temperature=1.0, seed=None):
         """Draws what may come after each of some sequences.
@@ -81,7 +78,7 @@ class Generation:
         check_positive_int("horizon", horizon)
         check_positive_int("num_samples", num_samples)
         self._check_can_generate()
-        prompt = self._check_prompt(prompt)
+        prompt = self._check_frames("prompt", prompt)
         count, steps = prompt.shape[:2]
         prompts = np.concatenate([prompt] * num_samples)
         paths = self.generate(len(prompts), steps + horizon, prompts, temperature, seed)
@@ -96,28 +93,34 @@ class Generation:
                 f"inputs of {self.features['inputs']} and targets of {self.features['targets']} features."
             )
 
-    def _check_prompt(self, prompt):
-        if isinstance(prompt, dict):
-            raise ValueError("`prompt` must be one array: its sequences are of one length. Received: a dict.")
+    def _check_frames(self, name, frames):
+        if isinstance(frames, dict):
+            raise ValueError(f"`{name}` must be one array: its sequences are of one length. Received: a dict.")
         try:
-            self.check_data(prompt)
+            self.check_data(frames)
         except ValueError as error:
-            raise ValueError(f"`prompt`: {error}") from error
-        return ops.convert_to_numpy(prompt)
+            raise ValueError(f"`{name}`: {error}") from error
+        return ops.convert_to_numpy(frames)
+
+    def _start(self, batch_size):
+        """x_1 where none is given."""
+        if self.tokens:
+            return self.head.as_values(ops.full((batch_size,), self.start_token))
+        return self.head.as_values(ops.zeros((batch_size, self.features["targets"])))
 
     @compiled
     def _state_after(self, prompt, noise):
         inputs, targets, _ = self.sequences(prompt)
-        return self.infer(self.embed(inputs), self.embed(targets), None, noise)[1]
+        return self.infer(self.embed(inputs), self.embed(targets), None, noise, False)[1]
 
     @compiled
-    def _generate(self, state, x, noise, seeds, temperature):
-        generate_step = self.make_generate_step()
+    def _generate(self, state, x, noise, seeds, temperature, decode="sample", latents="prior"):
+        generate_step = self.make_generate_step(given) if latents == "given" else self.make_generate_step()
 
         def step(state, inputs):
             (state, x), (noise, seed) = state, inputs
             params, state = generate_step(state, self.embed(x), noise)
-            y = self.head.sample(params, seed, temperature)
+            y = self.head.mode(params) if decode == "mode" else self.head.sample(params, seed, temperature)
             return (state, y), y
 
         return scan(step, (state, x), (noise, seeds))[1]

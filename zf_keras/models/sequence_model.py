@@ -1,4 +1,4 @@
-"""What all models share: data to sequences, terms to loss and metrics, likelihood, saving.
+"""What all models share: data to sequences, terms to loss and metrics, saving.
 
 Data flows one way. `call`: data -> inputs, targets, mask -> the model's `infer` -> a named tuple of per-step
 parameters. `compute_loss`: parameters -> the model's `step_terms`, each (batch, time) -> summed over the valid
@@ -12,14 +12,15 @@ import numpy as np
 from keras import ops
 
 from zf_keras import data as data_lib
-from zf_keras.arguments import check_choice, check_positive_int
+from zf_keras.arguments import check_choice, check_positive_int, check_rate
 from zf_keras.compiled import compiled
 from zf_keras.layers.heads import get_head
 from zf_keras.models.generation import Generation
+from zf_keras.models.likelihood import Likelihood
 
 
-class SequenceModel(Generation, keras.Model):
-    """Base of all models.
+class SequenceModel(Likelihood, Generation, keras.Model):
+    """Base of all models: `Likelihood` scores data, `Generation` draws, and this does the rest.
 
     A model defines `build_networks`, `infer` and `make_generate_step`, and, where it has more terms than the output's
     negative log-likelihood or another state than an LSTM's, `step_terms`, `term_weights`, `term_names` and
@@ -33,6 +34,8 @@ class SequenceModel(Generation, keras.Model):
     noise_dim = 0
     #: Loss terms that are metrics too.
     term_names = ("nll",)
+    #: Draws of the latents for each sequence in training.
+    num_samples = 1
     #: Whether a term of the loss scores the inputs too.
     scores_inputs = False
 
@@ -46,11 +49,18 @@ class SequenceModel(Generation, keras.Model):
         output_network="mlp",
         embedding_dim=None,
         start_token=0,
+        num_layers=1,
+        dropout=0.0,
+        word_dropout=0.0,
+        unknown_token=None,
         seed=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
         check_positive_int("units", units)
+        check_positive_int("num_layers", num_layers)
+        check_rate("dropout", dropout)
+        check_rate("word_dropout", word_dropout)
         check_choice("output_network", output_network, ("linear", "mlp"))
         for name, value in (("hidden_units", hidden_units), ("embedding_dim", embedding_dim)):
             if value is not None:
@@ -62,26 +72,38 @@ class SequenceModel(Generation, keras.Model):
         self.output_network = output_network
         self.embedding_dim = embedding_dim
         self.start_token = start_token
+        self.num_layers = num_layers
+        self.dropout = dropout
+        self.word_dropout = word_dropout
+        self.unknown_token = unknown_token
         self.seed = seed
         head_hidden_units = self.hidden_units if output_network == "mlp" else None
         template = get_head(output, num_components, num_classes, head_hidden_units)
         # Past Keras's tracking of attributes: they are no layers of the model, and never built.
         self.__dict__.update(output=output, _head_template=template)
         self.tokens = self._head_template.tokens
-        if self.tokens and not 0 <= start_token < self._head_template.num_classes:
-            raise ValueError(
-                "`start_token` must be a token, in [0, num_classes). "
-                f"Received: start_token={start_token}, num_classes={self._head_template.num_classes}."
-            )
+        for name, token in (("start_token", start_token), ("unknown_token", unknown_token)):
+            if self.tokens and token is not None and not 0 <= token < self._head_template.num_classes:
+                raise ValueError(
+                    f"`{name}` must be a token, in [0, num_classes). "
+                    f"Received: {name}={token}, num_classes={self._head_template.num_classes}."
+                )
+        if word_dropout and not self.tokens:
+            raise ValueError(f"`word_dropout` needs a categorical output. Received: word_dropout={word_dropout}.")
         self.seed_generator = keras.random.SeedGenerator(seed, name="noise")
 
     # What a model defines.
+
+    @property
+    def head_input_dim(self):
+        """Size of what the output network f_o reads."""
+        return self.units
 
     def build_networks(self, input_dim, target_dim):
         """Makes and builds the layers. input_dim, target_dim: sizes of an embedded x_t and y_t."""
         raise NotImplementedError
 
-    def infer(self, inputs, targets, mask, noise):
+    def infer(self, inputs, targets, mask, noise, training):
         """Per-step parameters of a batch.
 
         Args:
@@ -89,6 +111,7 @@ class SequenceModel(Generation, keras.Model):
             targets: tensor (batch, time, target_dim), embedded y.
             mask: tensor (batch, time), true where valid, or `None`.
             noise: tensor (batch, time, noise_dim).
+            training: bool or `None`. Whether to drop.
 
         Returns:
             A named tuple of tensors (batch, time, ...) whose field `output` holds the head's parameters, and the
@@ -98,8 +121,7 @@ class SequenceModel(Generation, keras.Model):
 
     def initial_state(self, batch_size):
         """The state before the first step: a nest of tensors (batch_size, ...)."""
-        zeros = ops.zeros((batch_size, self.units), dtype=self.compute_dtype)
-        return (zeros, zeros)
+        raise NotImplementedError
 
     def make_generate_step(self):
         """The function of one step of the generative model.
@@ -144,7 +166,7 @@ class SequenceModel(Generation, keras.Model):
             self._check_same_features(input_dim, target_dim)
             self.features = {"inputs": input_dim, "targets": target_dim}
         self.head = self.new_head("head")
-        self.head.build((None, None, self.units))
+        self.head.build((None, None, self.head_input_dim))
         self.embedding = None
         if self.embedding_dim is not None:
             kwargs = {"dtype": self.dtype_policy, "name": "embedding"}
@@ -160,13 +182,16 @@ class SequenceModel(Generation, keras.Model):
     def metric_names(self):
         return ("elbo", *self.term_names)
 
+    def same_features_for(self):
+        """What asks for inputs and targets of the same features, or `None`."""
+        return "embedding_dim" if self.embedding_dim else None
+
     def _check_same_features(self, inputs, targets):
-        for reason, holds in (("embedding_dim", self.embedding_dim), ("beta > 0", self.scores_inputs)):
-            if inputs != targets and holds:
-                raise ValueError(
-                    f"`inputs` and `targets` must have the same features with {reason}. "
-                    f"Received: {inputs} and {targets}."
-                )
+        reason = self.same_features_for()
+        if reason and inputs != targets:
+            raise ValueError(
+                f"`inputs` and `targets` must have the same features with {reason}. Received: {inputs} and {targets}."
+            )
 
     def new_head(self, name):
         """A head like the output's, for frames like the targets."""
@@ -207,9 +232,12 @@ class SequenceModel(Generation, keras.Model):
 
     # From data to loss.
 
-    def sequences(self, data):
-        """`Sequences(inputs, targets, mask)` of an array or dict."""
-        return data_lib.sequences(data, self.start_token)
+    def sequences(self, data, training=False):
+        """`Sequences(inputs, targets, mask)` of an array or dict; in training `num_samples` rows of each."""
+        sequences = data_lib.sequences(data, self.start_token)
+        if not training or self.num_samples == 1:
+            return sequences
+        return data_lib.Sequences(*(x if x is None else ops.repeat(x, self.num_samples, axis=0) for x in sequences))
 
     def check_data(self, data):
         """Raises a `ValueError` that names what is wrong with `data`, an array or dict, if anything is."""
@@ -226,16 +254,34 @@ class SequenceModel(Generation, keras.Model):
             return ops.one_hot(frames, self.head.num_classes, dtype=self.compute_dtype)
         return ops.cast(frames, self.compute_dtype)
 
+    def drop(self, x, training):
+        """`x` with dropout in training."""
+        if not training or not self.dropout:
+            return x
+        return keras.random.dropout(x, self.dropout, seed=self.seed_generator)
+
+    def _embed_inputs(self, inputs, training):
+        """x_t as the recurrences read it, words dropped in training (Bowman et al. 2016, section 3.1)."""
+        if not training or not self.word_dropout:
+            return self.embed(inputs)
+        dropped = keras.random.uniform(ops.shape(inputs), seed=self.seed_generator) < self.word_dropout
+        if self.unknown_token is not None:
+            return self.embed(ops.where(dropped, ops.cast(self.unknown_token, inputs.dtype), inputs))
+        embedded = self.embed(inputs)
+        return ops.where(ops.expand_dims(dropped, -1), ops.zeros_like(embedded), embedded)
+
     def draw_noise(self, batch_size, time, generator):
         """Standard-normal noise (batch_size, time, noise_dim)."""
         shape = (batch_size, time, self.noise_dim)
         return keras.random.normal(shape, dtype=self.compute_dtype, seed=generator)
 
     def call(self, data, training=None, noise=None):
-        inputs, targets, mask = self.sequences(data)
+        inputs, targets, mask = self.sequences(data, training)
         if noise is None:
             noise = self.draw_noise(*ops.shape(targets)[:2], self.seed_generator)
-        steps, _ = self.infer(self.embed(inputs), self.embed(targets), mask, noise)
+        inputs = self.drop(self._embed_inputs(inputs, training), training)
+        targets = self.drop(self.embed(targets), training)
+        steps, _ = self.infer(inputs, targets, mask, noise, training)
         return steps
 
     def loss_terms(self, data, noise=None):
@@ -273,12 +319,16 @@ class SequenceModel(Generation, keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         _check_only_x(y, sample_weight)
-        sequences = self.sequences(x)
+        sequences = self.sequences(x, training)
         terms = self._sum_steps(self.step_terms(y_pred, sequences), sequences.mask)
         weights = self.term_weights()
         for name, (values, value_weights) in self.metric_values(terms, weights).items():
             self._means[name].update_state(values, value_weights)
-        return ops.mean(sum(weight * terms[name] for name, weight in weights.items()))
+        return ops.mean(self.objective(terms, weights, training))
+
+    def objective(self, terms, weights, training):
+        """What is minimised, from the terms of each sequence: (batch,) nats."""
+        return sum(weight * terms[name] for name, weight in weights.items())
 
     def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
         _check_only_x(y, kwargs.get("sample_weight"))
@@ -298,85 +348,6 @@ class SequenceModel(Generation, keras.Model):
 
     def predict(self, x, *args, **kwargs):
         return super().predict(data_lib.checked(x, self.check_data), *args, **kwargs)
-
-    # Likelihood.
-
-    def log_likelihood(self, data, num_samples=1, seed=None, batch_size=128, verbose="auto"):
-        """Importance-weighted bound on log p(y), exact where the model has no latent.
-
-        log 1/K sum_k exp(sum_t log p(y_t | ...) + log p(z_t | ...) - log q(z_t | ...)), z ~ q
-        (Burda et al. 2016, eq. 8). With one sample its mean is the ELBO.
-
-        Args:
-            data: array or dict.
-            num_samples: int. K. Defaults to `1`.
-            seed: int or `None`. The same seed gives the same draws; `None` goes on with the model's own.
-            batch_size: int. How many (sequence, sample) pairs are computed at a time, which bounds the
-                memory. Defaults to `128`.
-            verbose: `"auto"`, 0 or 1. Whether to show a progress bar; `"auto"` does for more than one pass.
-
-        Returns:
-            NumPy array (batch,), nats.
-
-        Raises:
-            ValueError: names what is wrong with an argument.
-        """
-        check_positive_int("num_samples", num_samples)
-        check_positive_int("batch_size", batch_size)
-        data = self._concrete(data)
-        num_samples = num_samples if self.noise_dim else 1
-        count, time = self._count_and_time(data)
-        rows = np.repeat(np.arange(count), num_samples)
-        log_weights = [
-            self._log_weights(batch, noise)
-            for batch, noise in self._passes(data, rows, time, seed, batch_size, verbose)
-        ]
-        log_weights = np.concatenate([ops.convert_to_numpy(w) for w in log_weights])[: len(rows)]
-        log_weights = log_weights.astype("float64").reshape(count, num_samples)
-        top = log_weights.max(axis=1, keepdims=True)
-        return (top[:, 0] + np.log(np.mean(np.exp(log_weights - top), axis=1))).astype("float32")
-
-    @compiled
-    def _log_weights(self, data, noise):
-        sequences = self.sequences(data)
-        log_weights = self.step_log_weights(self(data, noise=noise), sequences)
-        return self._sum_steps({"log_weight": log_weights}, sequences.mask)["log_weight"]
-
-    def _concrete(self, data):
-        if not data_lib.is_arrays(data):
-            raise ValueError(f"Data must be an array or a dict of arrays. Received: {type(data)}.")
-        self.check_data(data)
-        data = data if isinstance(data, dict) else {"targets": data}
-        data = {key: ops.convert_to_numpy(value) for key, value in data.items() if value is not None}
-        if not self.built:
-            self.build({key: value.shape for key, value in data.items()})
-        return data
-
-    def _count_and_time(self, data):
-        """Batch size and number of predicted steps."""
-        if not isinstance(data, dict):
-            data = {"targets": data}
-        if data.get("targets") is not None:
-            return tuple(data["targets"].shape[:2])
-        count, time = data["inputs"].shape[:2]
-        return count, time - 1
-
-    def _passes(self, data, rows, time, seed, batch_size, verbose=0):
-        """Batches of `rows` of `data`, and noise for each; the last is filled up, to be traced only once."""
-        generator = self._generator(seed)
-        starts = range(0, len(rows), batch_size)
-        size = min(batch_size, len(rows))
-        shown = verbose == 1 or (verbose == "auto" and len(starts) > 1)
-        progress = keras.utils.Progbar(len(starts)) if shown else None
-        for start in starts:
-            batch_rows = np.resize(rows[start : start + size], size)
-            noise = self.draw_noise(size, time, generator)
-            yield {key: ops.convert_to_tensor(x[batch_rows]) for key, x in data.items()}, noise
-            if progress:
-                progress.add(1)
-
-    def _generator(self, seed):
-        return self.seed_generator if seed is None else keras.random.SeedGenerator(seed)
 
 
 def _check_only_x(y=None, sample_weight=None):

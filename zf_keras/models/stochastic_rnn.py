@@ -1,18 +1,20 @@
-"""What the models with a latent z_t share: the KL term with its weight and free nats, the bound, encoding.
+"""What the models with a latent z_t share: the KL term with its weight and free nats, the bounds, training aids.
 
 loss = nll + w * kl + the model's further terms,    elbo = -(nll + kl)
 """
 
+import math
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 from keras import ops
 
-from zf_keras.arguments import check_non_negative, check_positive_int
-from zf_keras.compiled import compiled
+from zf_keras.arguments import check_choice, check_non_negative, check_positive, check_positive_int
+from zf_keras.layers.lstm_stack import LSTMStack
+from zf_keras.layers.network import GaussianNetwork, Network, StandardNormal
+from zf_keras.models.latents import Latents
 from zf_keras.models.sequence_model import SequenceModel
-from zf_keras.probability import Gaussian, float32
+from zf_keras.probability import Gaussian, float32, reparametrized
 
 
 class Steps(NamedTuple):
@@ -25,15 +27,8 @@ class Steps(NamedTuple):
     extra: dict  # what the model's further terms need, by name
 
 
-class Encoding(NamedTuple):
-    """The posterior of every step, each (batch, time, latent_dim); zero at masked steps."""
-
-    mean: Any
-    sample: Any
-
-
-class StochasticRNN(SequenceModel):
-    """Base of the models with a latent; their `infer` gives `Steps`.
+class StochasticRNN(Latents, SequenceModel):
+    """Base of the models with a latent; their `infer` gives `Steps`, their `make_generate_step` takes `draw`.
 
     Args:
         latent_dim: int. Size of z_t.
@@ -41,32 +36,110 @@ class StochasticRNN(SequenceModel):
             training updates (`KLAnnealing`). The count of updates is saved with the model. Defaults to `1.0`.
         free_nats: float. The KL cost of a step is max(free_nats, KL_t), in nats (Kingma et al. 2016, eq. 15, with
             one group a step). Then "kl" stays the true KL, and "kl_cost" is what the loss has. Defaults to `0.0`.
+        clip: float or `None`. Bound of mean and log-variance of the latent's Gaussians. Defaults to `8.0`.
+        num_samples: int. K > 1 trains on the importance-weighted bound of K draws a sequence (Burda et al. 2016,
+            eq. 8) in the place of nll + w * kl; the weight w then multiplies log q(z) - log p(z). Validation is
+            on one draw. Defaults to `1`.
+        bag_of_words: float. Weight of "bow_nll", the cost of the words to come given z_t (Zhao et al. 2017,
+            section 3.3, for a latent at every step): the mean of -log p(y_s | z_t) over s >= t. Defaults to `0.0`.
         units, output, ...: as for `SequenceModel`.
     """
 
-    def __init__(self, units, latent_dim, output, kl_weight=1.0, free_nats=0.0, **kwargs):
+    def __init__(
+        self,
+        units,
+        latent_dim,
+        output,
+        kl_weight=1.0,
+        free_nats=0.0,
+        clip=8.0,
+        num_samples=1,
+        bag_of_words=0.0,
+        **kwargs,
+    ):
         super().__init__(units, output, **kwargs)
         check_positive_int("latent_dim", latent_dim)
+        check_positive_int("num_samples", num_samples)
         check_non_negative("free_nats", free_nats)
+        check_non_negative("bag_of_words", bag_of_words)
+        if clip is not None:
+            check_positive("clip", clip)
         if not isinstance(kl_weight, keras.optimizers.schedules.LearningRateSchedule):
             check_non_negative("kl_weight", kl_weight)
+        if free_nats and num_samples > 1:
+            raise ValueError(
+                "`free_nats` bounds the KL, which the objective of num_samples > 1 does not have. "
+                f"Received: free_nats={free_nats}, num_samples={num_samples}."
+            )
+        if bag_of_words and not self.tokens:
+            raise ValueError(f"`bag_of_words` needs a categorical output. Received: bag_of_words={bag_of_words}.")
         self.latent_dim = latent_dim
         self.kl_weight = kl_weight
         self.free_nats = free_nats
+        self.clip = clip
+        self.num_samples = num_samples
+        self.bag_of_words = bag_of_words
+
+    def make_generate_step(self, draw=reparametrized):
+        """As for `SequenceModel`; z_t = draw(mean, log-variance, the first latent_dim of noise_t)."""
+        raise NotImplementedError
+
+    # Parts that several models have.
+
+    def new_prior(self, prior, input_dim):
+        """The prior of a model with the argument `prior`, as a layer on (..., input_dim)."""
+        check_choice("prior", prior, ("learned", "standard_normal"))
+        if prior == "standard_normal":
+            return StandardNormal(self.latent_dim, dtype=self.dtype_policy, name="prior")
+        return self.new_gaussian("prior", input_dim)
+
+    def new_gaussian(self, name, input_dim):
+        """A network (..., input_dim) to a Gaussian of the latent."""
+        network = GaussianNetwork(self.latent_dim, self.hidden_units, self.clip, name=name, dtype=self.dtype_policy)
+        network.build((None, None, input_dim))
+        return network
+
+    def build_upper(self):
+        """The deterministic layers above a stochastic recurrence."""
+        self.upper = LSTMStack(
+            self.units, self.num_layers - 1, self.dropout, self.seed_generator, dtype=self.dtype_policy, name="upper"
+        )
+        self.upper.build((None, None, self.units))
+
+    def initial_state(self, batch_size):
+        """(h_0, c_0) of the recurrence, and of the layers above it: zeros."""
+        zeros = ops.zeros((batch_size, self.units), dtype=self.compute_dtype)
+        return (zeros, zeros), self.upper.initial_state(batch_size)
+
+    def run_upper(self, h, training):
+        """What the layers above make of h (batch, time, units), and their last states."""
+        return self.upper(self.drop(h, training) if self.num_layers > 1 else h, training=training)
+
+    # Terms, loss and metrics.
 
     @property
     def noise_dim(self):
         return self.latent_dim
 
     @property
+    def kl_cost(self):
+        """Name of the KL term that the loss has."""
+        return "kl_cost" if self.free_nats else "kl"
+
+    @property
     def term_names(self):
-        return ("nll", "kl", *(("kl_cost",) if self.free_nats else ()))
+        return ("nll", "kl", *("kl_cost",) * bool(self.free_nats), *("bow_nll",) * bool(self.bag_of_words))
 
     def metric_names(self):
         return (*super().metric_names(), "kl_weight")
 
     def build(self, input_shape):
         super().build(input_shape)
+        if self.bag_of_words:
+            self.bag_of_words_network = Network(
+                self.head.num_classes, self.hidden_units, dtype=self.dtype_policy, name="bag_of_words"
+            )
+            self.bag_of_words_network.build((None, None, self.latent_dim))
         self.updates = self.add_weight(shape=(), dtype="int", initializer="zeros", trainable=False, name="updates")
 
     def current_kl_weight(self):
@@ -80,21 +153,50 @@ class StochasticRNN(SequenceModel):
         terms["kl"] = steps.posterior.kl(steps.prior)
         if self.free_nats:
             terms["kl_cost"] = ops.maximum(terms["kl"], self.free_nats)
+        if self.num_samples > 1:
+            terms["sampled_kl"] = _log_ratio(steps)
+        if self.bag_of_words:
+            terms["bow_nll"] = self._bag_of_words_nll(steps.latent, sequences)
         return terms
 
+    def _bag_of_words_nll(self, z, sequences):
+        log_probs = ops.log_softmax(float32(self.bag_of_words_network(z)), axis=-1)
+        words = ops.cast(ops.expand_dims(sequences.targets, 1), "int32")  # (batch, 1, time)
+        batch, _, time = ops.shape(words)
+        # (batch, t, s): log p(y_s | z_t)
+        log_probs = ops.take_along_axis(log_probs, ops.broadcast_to(words, (batch, time, time)), axis=2)
+        step = ops.arange(time, dtype="int32")
+        to_come = ops.expand_dims(step[None, :] >= step[:, None], 0)
+        if sequences.mask is not None:
+            to_come = ops.logical_and(to_come, ops.expand_dims(sequences.mask, 1))
+        to_come = float32(to_come)
+        return -ops.sum(to_come * log_probs, axis=2) / ops.maximum(ops.sum(to_come, axis=2), 1.0)
+
     def term_weights(self):
-        kl_cost = "kl_cost" if self.free_nats else "kl"
-        return {**super().term_weights(), kl_cost: self.current_kl_weight()}
+        bag_of_words = {"bow_nll": self.bag_of_words} if self.bag_of_words else {}
+        return {**super().term_weights(), self.kl_cost: self.current_kl_weight(), **bag_of_words}
+
+    def objective(self, terms, weights, training):
+        if not training or self.num_samples == 1:
+            return super().objective(terms, weights, training)
+        log_weights = -(terms["nll"] + weights["kl"] * terms["sampled_kl"])
+        bound = ops.logsumexp(self._by_sequence(log_weights), axis=1) - math.log(self.num_samples)
+        others = {name: weight for name, weight in weights.items() if name not in ("nll", "kl")}
+        if not others:
+            return -bound
+        return ops.mean(self._by_sequence(super().objective(terms, others, training)), axis=1) - bound
+
+    def _by_sequence(self, x):
+        return ops.reshape(x, (-1, self.num_samples))
 
     def metric_values(self, terms, weights):
-        kl_cost = "kl_cost" if self.free_nats else "kl"
         # Weighted by the cost that it multiplies: so the means over an epoch in which the weight rises
         # still add up to the loss. The tiny number is for a cost of zero.
-        kl_weight = ops.broadcast_to(weights[kl_cost], ops.shape(terms["kl"]))
+        kl_weight = ops.broadcast_to(weights[self.kl_cost], ops.shape(terms["kl"]))
         return {
             **super().metric_values(terms, weights),
             "elbo": (-(terms["nll"] + terms["kl"]), None),
-            "kl_weight": (kl_weight, terms[kl_cost] + 1e-12),
+            "kl_weight": (kl_weight, terms[self.kl_cost] + 1e-12),
         }
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -104,36 +206,14 @@ class StochasticRNN(SequenceModel):
         return loss
 
     def step_log_weights(self, steps, sequences):
-        log_ratio = steps.prior.log_prob(steps.latent) - steps.posterior.log_prob(steps.latent)
-        return super().step_log_weights(steps, sequences) + log_ratio
+        return super().step_log_weights(steps, sequences) - _log_ratio(steps)
 
-    def encode(self, data, seed=None, batch_size=128, verbose="auto"):
-        """The posterior q(z_t | ...) of every step.
 
-        Args:
-            data: array or dict.
-            seed: int or `None`. The same seed gives the same samples; `None` goes on with the model's own.
-            batch_size: int. Sequences computed at a time. Defaults to `128`.
-            verbose: `"auto"`, 0 or 1. As for `log_likelihood`.
+def _log_ratio(steps):
+    """log q(z_t | ...) - log p(z_t | ...), (batch, time) nats."""
+    return steps.posterior.log_prob(steps.latent) - steps.prior.log_prob(steps.latent)
 
-        Returns:
-            `Encoding(mean, sample)`, NumPy arrays (batch, time, latent_dim) each. The means are given the
-            samples of the steps before.
 
-        Raises:
-            ValueError: names what is wrong with an argument.
-        """
-        check_positive_int("batch_size", batch_size)
-        data = self._concrete(data)
-        count, time = self._count_and_time(data)
-        passes = self._passes(data, np.arange(count), time, seed, batch_size, verbose)
-        encodings = [map(ops.convert_to_numpy, self._encode(*batch)) for batch in passes]
-        return Encoding(*(np.concatenate(parts)[:count] for parts in zip(*encodings, strict=True)))
-
-    @compiled
-    def _encode(self, data, noise):
-        steps, mask = self(data, noise=noise), self.sequences(data).mask
-        encoding = (float32(steps.posterior.mean), float32(steps.latent))
-        if mask is None:
-            return encoding
-        return tuple(ops.where(ops.expand_dims(mask, -1), x, 0.0) for x in encoding)
+def previous(h):
+    """h_{t-1} for every t, with h_0 = 0. h: (batch, time, units)."""
+    return ops.pad(h[:, :-1], ((0, 0), (1, 0), (0, 0)))

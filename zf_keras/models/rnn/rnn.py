@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import keras
 
+from zf_keras.layers.lstm_stack import LSTMStack
 from zf_keras.models.sequence_model import SequenceModel
 
 
@@ -32,6 +33,11 @@ class RNN(SequenceModel):
         embedding_dim: int or `None`. Size of a linear embedding of frames, or an embedding table of tokens;
             `None` for frames as they are and one-hot tokens. Defaults to `None`.
         start_token: int. x_1 of token data. Defaults to `0`.
+        num_layers: int. LSTM layers, one on the other. Defaults to `1`.
+        dropout: float. Rate on the inputs and between layers, in training. Defaults to `0.0`.
+        word_dropout: float. Rate at which x_t is hidden in training, for tokens. Defaults to `0.0`.
+        unknown_token: int or `None`. What is read in the place of a hidden word; `None` for zeros in the place
+            of its embedding. Defaults to `None`.
         seed: int or `None`. Seed of the model's own random numbers.
 
     Example:
@@ -44,18 +50,27 @@ class RNN(SequenceModel):
     """
 
     def build_networks(self, input_dim, target_dim):
-        self.lstm = keras.layers.LSTM(
-            self.units, return_sequences=True, return_state=True, dtype=self.dtype_policy, name="lstm"
+        self.lstm = LSTMStack(
+            self.units, self.num_layers, self.dropout, self.seed_generator, dtype=self.dtype_policy, name="lstm"
         )
         self.lstm.build((None, None, input_dim))
 
-    def infer(self, inputs, targets, mask, noise):
-        h, *state = self.lstm(inputs)
-        return RNNSteps(self.head(h)), tuple(state)
+    def infer(self, inputs, targets, mask, noise, training):
+        h, state = self.lstm(inputs, training=training)
+        return RNNSteps(self.head(h)), state
+
+    def initial_state(self, batch_size):
+        return self.lstm.initial_state(batch_size)
 
     def make_generate_step(self):
         def generate_step(state, x, noise):
-            h, state = self.lstm.cell(x, list(state))
-            return self.head(h), tuple(state)
+            h, state = self.lstm.step(x, state)
+            return self.head(h), state
 
         return generate_step
+
+    def encode(self, *args, **kwargs):
+        """Raises: an RNN has no latents."""
+        raise ValueError("RNN has no latents, and so no `encode` and no `interpolate`.")
+
+    interpolate = encode

@@ -81,9 +81,9 @@ def keras_weights(arrays, output, auxiliary):
     # The released forward cell reads [z_t, x_t]; ours [x_t, z_t].
     kernel = np.roll(get("fwd_mod.weight_ih"), -latent_units, axis=0)
     values = {
-        "backward_encoder/lstm/lstm_cell/kernel": get("bwd_mod.weight_ih_l0").T,
-        "backward_encoder/lstm/lstm_cell/recurrent_kernel": get("bwd_mod.weight_hh_l0").T,
-        "backward_encoder/lstm/lstm_cell/bias": get("bwd_mod.bias_ih_l0") + get("bwd_mod.bias_hh_l0"),
+        "backward_encoder/lstm/layer_0/lstm_cell/kernel": get("bwd_mod.weight_ih_l0").T,
+        "backward_encoder/lstm/layer_0/lstm_cell/recurrent_kernel": get("bwd_mod.weight_hh_l0").T,
+        "backward_encoder/lstm/layer_0/lstm_cell/bias": get("bwd_mod.bias_ih_l0") + get("bwd_mod.bias_hh_l0"),
         "cell/kernel": kernel,
         "cell/recurrent_kernel": get("fwd_mod.weight_hh"),
         "cell/bias": get("fwd_mod.bias_ih") + get("fwd_mod.bias_hh"),

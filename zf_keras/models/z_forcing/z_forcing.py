@@ -14,17 +14,12 @@ loss = sum_t - log p(y_t) + w KL(q(z_t) || p(z_t)) - alpha log p(b_t | z_t) - be
 import keras
 from keras import ops
 
-from zf_keras.arguments import check_choice, check_non_negative, check_positive
+from zf_keras.arguments import check_choice, check_non_negative
 from zf_keras.cells.stochastic_lstm import StochasticLSTMCell, step
 from zf_keras.layers.auxiliary_decoder import AuxiliaryDecoder
 from zf_keras.layers.backward_encoder import BackwardEncoder
-from zf_keras.layers.network import GaussianNetwork
-from zf_keras.models.stochastic_rnn import Steps, StochasticRNN
-
-
-def previous(h):
-    """h_{t-1} for every t, with h_0 = 0. h: (batch, time, units)."""
-    return ops.pad(h[:, :-1], ((0, 0), (1, 0), (0, 0)))
+from zf_keras.models.stochastic_rnn import Steps, StochasticRNN, previous
+from zf_keras.probability import reparametrized
 
 
 @keras.saving.register_keras_serializable("zf_keras")
@@ -89,7 +84,6 @@ class ZForcing(StochasticRNN):
         inputs_to_latent=False,
         output_network="linear",
         latent_units=None,
-        clip=8.0,
         **kwargs,
     ):
         super().__init__(units, latent_dim, output, output_network=output_network, **kwargs)
@@ -98,8 +92,6 @@ class ZForcing(StochasticRNN):
         check_choice("auxiliary", auxiliary, ("z", "zh"))
         check_choice("auxiliary_cost", auxiliary_cost, ("gaussian", "l2"))
         check_choice("auxiliary_gradient", auxiliary_gradient, ("target", "strict", "detached"))
-        if clip is not None:
-            check_positive("clip", clip)
         self.alpha = alpha
         self.beta = beta
         self.auxiliary = auxiliary
@@ -107,11 +99,13 @@ class ZForcing(StochasticRNN):
         self.auxiliary_gradient = auxiliary_gradient
         self.inputs_to_latent = inputs_to_latent
         self.latent_units = latent_units
-        self.clip = clip
 
     @property
     def scores_inputs(self):
         return self.beta > 0
+
+    def same_features_for(self):
+        return super().same_features_for() or ("beta > 0" if self.beta > 0 else None)
 
     @property
     def term_names(self):
@@ -124,7 +118,9 @@ class ZForcing(StochasticRNN):
 
     def build_networks(self, input_dim, target_dim):
         policy = {"dtype": self.dtype_policy}
-        self.backward_encoder = BackwardEncoder(self.units, name="backward_encoder", **policy)
+        self.backward_encoder = BackwardEncoder(
+            self.units, self.num_layers, self.dropout, self.seed_generator, name="backward_encoder", **policy
+        )
         self.backward_encoder.build((None, None, target_dim))
         self.cell = StochasticLSTMCell(
             self.units,
@@ -138,8 +134,8 @@ class ZForcing(StochasticRNN):
             **policy,
         )
         self.cell.build((None, input_dim + self.units + self.latent_dim))
-        self.prior = GaussianNetwork(self.latent_dim, self.hidden_units, self.clip, name="prior", **policy)
-        self.prior.build((None, None, self.units + input_dim * self.inputs_to_latent))
+        self.build_upper()
+        self.prior_network = self.new_gaussian("prior", self.units + input_dim * self.inputs_to_latent)
         if self.alpha > 0:
             self.auxiliary_decoder = AuxiliaryDecoder(
                 self.units,
@@ -155,13 +151,14 @@ class ZForcing(StochasticRNN):
             self.backward_head = self.new_head("backward_head")
             self.backward_head.build((None, None, self.units))
 
-    def infer(self, inputs, targets, mask, noise):
-        b = self.backward_encoder(targets, mask=mask)
+    def infer(self, inputs, targets, mask, noise, training):
+        b = self.backward_encoder(targets, mask=mask, training=training)
         b_stopped = ops.stop_gradient(b)
         forward, state = self.cell.scan(inputs, b_stopped if self.auxiliary_gradient == "detached" else b, noise)
         seen_by_prior = [previous(forward.h)] + [inputs] * self.inputs_to_latent
-        prior = self.prior(ops.concatenate(seen_by_prior, axis=-1))
-        output = self.head(forward.h)
+        prior = self.prior_network(ops.concatenate(seen_by_prior, axis=-1))
+        h, upper_state = self.run_upper(forward.h, training)
+        output = self.head(h)
         extra = {}
         if self.alpha > 0:
             seen = self.cell.scan(inputs, b_stopped, noise)[0] if self.auxiliary_gradient == "strict" else forward
@@ -170,7 +167,7 @@ class ZForcing(StochasticRNN):
             extra["backward_states"] = b_stopped
         if self.beta > 0:
             extra["backward"] = self.backward_head(b)
-        return Steps(output, prior, forward.latent, forward.z, extra), state
+        return Steps(output, prior, forward.latent, forward.z, extra), (state, upper_state)
 
     def step_terms(self, steps, sequences):
         terms = super().step_terms(steps, sequences)
@@ -180,12 +177,14 @@ class ZForcing(StochasticRNN):
             terms["backward_nll"] = -self.backward_head.log_prob(steps.extra["backward"], sequences.inputs)
         return terms
 
-    def make_generate_step(self):
-        weights = self.cell.step_weights(self.prior)
+    def make_generate_step(self, draw=reparametrized):
+        weights = self.cell.step_weights(self.prior_network)
 
         def generate_step(state, x, noise):
-            inputs = self.cell.step_inputs(x, None, noise, self.prior)
-            state, out = step(weights, self.clip, state, inputs)
-            return self.head(out.h), state
+            state, upper_state = state
+            inputs = self.cell.step_inputs(x, None, noise, self.prior_network)
+            state, out = step(weights, self.clip, state, inputs, draw)
+            h, upper_state = self.upper.step(out.h, upper_state)
+            return self.head(h), (state, upper_state)
 
         return generate_step

@@ -1,0 +1,69 @@
+"""Deterministic LSTM layers, one on the other."""
+
+import keras
+from keras import ops
+
+from zf_keras.arguments import check_rate
+
+
+@keras.saving.register_keras_serializable("zf_keras")
+class LSTMStack(keras.layers.Layer):
+    """LSTM layers, each reading the one below, all through `keras.layers.LSTM`, so that cuDNN can serve them.
+
+    Args:
+        units: int. Size of every layer's state.
+        num_layers: int. With 0 the outputs are the inputs. Defaults to `1`.
+        dropout: float. Rate between layers, in training. Defaults to `0.0`.
+        seed: int, `keras.random.SeedGenerator` or `None`. Of the dropout.
+
+    Call arguments:
+        inputs: tensor (batch, time, features).
+        training: bool. Whether to drop.
+
+    Returns:
+        Tensor (batch, time, units), and the states after the last step, a tuple of (h, c) of each layer, as
+        `initial_state` and `step` have them.
+    """
+
+    def __init__(self, units, num_layers=1, dropout=0.0, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        check_rate("dropout", dropout)
+        self.units = units
+        self.num_layers = num_layers
+        self.dropout = dropout
+        self.seed_generator = seed
+        if not isinstance(seed, keras.random.SeedGenerator):
+            self.seed_generator = keras.random.SeedGenerator(seed)
+        self.layers = [
+            keras.layers.LSTM(
+                units, return_sequences=True, return_state=True, dtype=self.dtype_policy, name=f"layer_{i}"
+            )
+            for i in range(num_layers)
+        ]
+
+    def build(self, input_shape):
+        for layer in self.layers:
+            layer.build(input_shape)
+            input_shape = (*input_shape[:-1], self.units)
+
+    def call(self, inputs, training=None):
+        states = []
+        for i, layer in enumerate(self.layers):
+            if i and training and self.dropout:
+                inputs = keras.random.dropout(inputs, self.dropout, seed=self.seed_generator)
+            inputs, *state = layer(inputs)
+            states.append(tuple(state))
+        return inputs, tuple(states)
+
+    def initial_state(self, batch_size):
+        """(h_0, c_0) of each layer: zeros."""
+        zeros = ops.zeros((batch_size, self.units), dtype=self.compute_dtype)
+        return ((zeros, zeros),) * self.num_layers
+
+    def step(self, x, states):
+        """One step: (batch, features) and the states before it to (batch, units) and the states after."""
+        after = []
+        for layer, state in zip(self.layers, states, strict=True):
+            x, state = layer.cell(x, list(state))
+            after.append(tuple(state))
+        return x, tuple(after)

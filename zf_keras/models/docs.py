@@ -1,0 +1,47 @@
+"""The documentation of the arguments that models share, written once."""
+
+OF_ALL = """\
+        hidden_units: int. Size of the networks' hidden layers. Defaults to `units`.
+        num_components: int. Components of `"gaussian_mixture"`. Defaults to `20`.
+        num_classes: int. Tokens of `"categorical"`.
+        output_network: f_o, `"mlp"` (one hidden layer) or `"linear"`. Defaults to `"mlp"`.
+        embedding_dim: int or `None`. Size of a linear embedding of frames, or an embedding table of tokens, of
+            x_t and y_t; `None` for frames as they are and one-hot tokens. Defaults to `None`.
+        start_token: int. x_1 of token data. Defaults to `0`.
+        num_layers: int. LSTM layers, one on the other. {layers}Defaults to `1`.
+        dropout: float. Rate on embedded x_t and y_t and between layers, in training. Defaults to `0.0`.
+        word_dropout: float. Rate at which x_t is hidden from the forward network in training, for tokens (Bowman
+            et al. 2016). Defaults to `0.0`.
+        unknown_token: int or `None`. What is read in the place of a hidden word; `None` for zeros in the place
+            of its embedding. Defaults to `None`.
+        seed: int or `None`. Seed of the model's own random numbers.
+"""
+OF_LATENT = """\
+        kl_weight: float or schedule over training updates, such as `KLAnnealing()`. Defaults to `1.0`.
+        free_nats: float >= 0. The KL cost of a step is max(free_nats, KL_t). Defaults to `0.0`.
+        num_samples: int. K > 1 trains on the importance-weighted bound of K draws a sequence (Burda et al.
+            2016). Defaults to `1`.
+        bag_of_words: float >= 0. Weight of the cost of the words to come given z_t, for tokens (Zhao et al. 2017).
+            Defaults to `0.0`.
+        clip: float or `None`. Bound of mean and log-variance of the latent's Gaussians. Defaults to `8.0`.
+"""
+OUTPUT = """\
+        output: `"gaussian"`, `"gaussian_mixture"`, `"bernoulli"`, `"categorical"` or a `DistributionHead`.
+"""
+
+
+def documented(layers="", latent=True):
+    """Class decorator: fills in `{output}` and `{shared}` among the arguments of a docstring.
+
+    Args:
+        layers: str. What `num_layers` means for the model, a sentence.
+        latent: bool. Whether the model has latents.
+    """
+    shared = (OF_LATENT if latent else "") + OF_ALL.format(layers=f"{layers} " if layers else "")
+
+    def document(cls):
+        doc = cls.__doc__.replace("        {output}\n", OUTPUT).replace("        {shared}\n", shared)
+        cls.__doc__ = doc
+        return cls
+
+    return document

@@ -1,0 +1,97 @@
+"""What a user does with latents, the same for all models that have them: encoding and interpolation."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from keras import ops
+
+from zf_keras.arguments import check_choice, check_positive_int
+from zf_keras.compiled import compiled
+from zf_keras.probability import float32, step_seeds
+
+
+class Encoding(NamedTuple):
+    """The posterior of every step, each (batch, time, latent_dim); zero at masked steps."""
+
+    mean: Any
+    sample: Any
+
+
+class Latents:
+    """The part of `StochasticRNN` that reads latents off sequences, and sequences off latents."""
+
+    def encode(self, data, seed=None, batch_size=128, verbose="auto"):
+        """The posterior q(z_t | ...) of every step.
+
+        Args:
+            data: array or dict.
+            seed: int or `None`. The same seed gives the same samples; `None` goes on with the model's own.
+            batch_size: int. Sequences computed at a time. Defaults to `128`.
+            verbose: `"auto"`, 0 or 1. As for `log_likelihood`.
+
+        Returns:
+            `Encoding(mean, sample)`, NumPy arrays (batch, time, latent_dim) each. The means are given the
+            samples of the steps before.
+
+        Raises:
+            ValueError: names what is wrong with an argument.
+        """
+        check_positive_int("batch_size", batch_size)
+        data = self._concrete(data)
+        count, time = self._count_and_time(data)
+        passes = self._passes(data, np.arange(count), time, seed, batch_size, verbose)
+        encodings = [map(ops.convert_to_numpy, self._encode(*batch)) for batch in passes]
+        return Encoding(*(np.concatenate(parts)[:count] for parts in zip(*encodings, strict=True)))
+
+    @compiled
+    def _encode(self, data, noise):
+        steps, mask = self(data, training=False, noise=noise), self.sequences(data).mask
+        encoding = (float32(steps.posterior.mean), float32(steps.latent))
+        if mask is None:
+            return encoding
+        return tuple(ops.where(ops.expand_dims(mask, -1), x, 0.0) for x in encoding)
+
+    def interpolate(self, first, second, num_points=11, decode="mode", seed=None):
+        """Decodes the latents between those of two sequences: z_t = (1 - a) z_t^first + a z_t^second, a from 0 to 1.
+
+        Source: Sordoni et al. 2017, section 5.4: a draw from the posterior of each sequence, mixed step by step.
+
+        Args:
+            first: array (batch, time, features) or (batch, time) of tokens.
+            second: array of the same shape.
+            num_points: int. Values of a, the two ends included. Defaults to `11`.
+            decode: `"mode"`, each frame the most probable given those before, or `"sample"`, a draw. Defaults to
+                `"mode"`.
+            seed: int or `None`. The same seed gives the same draws; `None` goes on with the model's own.
+
+        Returns:
+            NumPy array (num_points, batch, time, features), or (num_points, batch, time) of tokens.
+
+        Raises:
+            ValueError: names what is wrong with an argument, or the model is not built.
+        """
+        check_positive_int("num_points", num_points)
+        check_choice("decode", decode, ("mode", "sample"))
+        self._check_can_generate()
+        first, second = self._check_frames("first", first), self._check_frames("second", second)
+        if first.shape != second.shape:
+            raise ValueError(
+                f"`first` and `second` must be of one shape. Received: shapes {first.shape} and {second.shape}."
+            )
+        generator = self._generator(seed)
+        seeds = step_seeds(2, generator)
+        start, end = (
+            self.encode(x, seed=int(s), verbose=0).sample
+            for x, s in zip((first, second), ops.convert_to_numpy(seeds)[:, 0], strict=True)
+        )
+        a = np.linspace(0.0, 1.0, num_points, dtype="float32")[:, None, None, None]
+        latents = ((1 - a) * start + a * end).reshape(-1, *start.shape[1:])
+        rows, time = latents.shape[:2]
+        noise = self.draw_noise(rows, time, generator)[..., self.latent_dim :]
+        noise = noise if decode == "sample" else ops.zeros_like(noise)
+        noise = ops.concatenate([ops.cast(latents, noise.dtype), noise], axis=-1)
+        x, state = self._start(rows), self.initial_state(rows)
+        noise, seeds = ops.swapaxes(noise, 0, 1), step_seeds(time, generator)
+        frames = self._generate(state, x, noise, seeds, float32(1.0), decode=decode, latents="given")
+        frames = ops.convert_to_numpy(frames).swapaxes(0, 1)
+        return frames.reshape(num_points, len(first), *frames.shape[1:])

@@ -1,0 +1,3 @@
+"""SRNN (Fraccaro et al. 2016)."""
+
+from zf_keras.models.srnn.srnn import SRNN

@@ -1,0 +1,3 @@
+"""STORN (Bayer and Osendorp 2014)."""
+
+from zf_keras.models.storn.storn import STORN

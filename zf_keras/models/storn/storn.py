@@ -1,0 +1,68 @@
+"""STORN (Bayer and Osendorp 2014), with LSTMs.
+
+r_t    = LSTM_r(y_t, r_{t-1})                 recognition, forward
+q(z_t) = f_q(r_t)                             posterior
+p(z_t) = N(0, I)                              prior
+h_t    = LSTM([x_t, z_t], h_{t-1})            recurrence
+p(y_t) = f_o(h_t)                             output
+
+loss = sum_t - log p(y_t) + w KL(q(z_t) || p(z_t))
+"""
+
+import keras
+from keras import ops
+
+from zf_keras.layers.lstm_stack import LSTMStack
+from zf_keras.models.docs import documented
+from zf_keras.models.stochastic_rnn import Steps, StochasticRNN
+from zf_keras.probability import reparametrized, standard_normal
+
+
+@documented(layers="Of the recognition network and of the recurrence.")
+@keras.saving.register_keras_serializable("zf_keras")
+class STORN(StochasticRNN):
+    """STORN: an RNN that reads a white noise beside its inputs, and a second RNN that infers it.
+
+    z_t does not depend on the latents before, so that there is no time loop but those of the LSTMs.
+    Source: Bayer and Osendorp 2014, "Learning Stochastic Recurrent Networks", with LSTMs in the place of plain
+    recurrent layers.
+
+    Args:
+        units: int. Size of h_t and of r_t.
+        latent_dim: int. Size of z_t.
+        {output}
+        {shared}
+
+    Example:
+
+    >>> model = STORN(units=32, latent_dim=4, output="bernoulli")
+    >>> model.compile(optimizer="adam")
+    >>> history = model.fit(np.random.randint(0, 2, size=(8, 5, 3)), verbose=0)
+    >>> model.generate(batch_size=2, length=5).shape
+    (2, 5, 3)
+    """
+
+    def build_networks(self, input_dim, target_dim):
+        stack = (self.units, self.num_layers, self.dropout, self.seed_generator)
+        self.recognition = LSTMStack(*stack, dtype=self.dtype_policy, name="recognition")
+        self.recognition.build((None, None, target_dim))
+        self.posterior = self.new_gaussian("posterior", self.units)
+        self.lstm = LSTMStack(*stack, dtype=self.dtype_policy, name="lstm")
+        self.lstm.build((None, None, input_dim + self.latent_dim))
+
+    def infer(self, inputs, targets, mask, noise, training):
+        posterior = self.posterior(self.recognition(targets, training=training)[0])
+        z = reparametrized(*posterior, noise)
+        h, state = self.lstm(ops.concatenate([inputs, z], axis=-1), training=training)
+        return Steps(self.head(h), standard_normal(z), posterior, z, {}), state
+
+    def initial_state(self, batch_size):
+        return self.lstm.initial_state(batch_size)
+
+    def make_generate_step(self, draw=reparametrized):
+        def generate_step(state, x, noise):
+            z = draw(*standard_normal(noise), noise)
+            h, state = self.lstm.step(ops.concatenate([x, z], axis=-1), state)
+            return self.head(h), state
+
+        return generate_step

@@ -1,0 +1,3 @@
+"""VRNN (Chung et al. 2015)."""
+
+from zf_keras.models.vrnn.vrnn import VRNN
