@@ -32,7 +32,7 @@ def test_state_has_seen_its_frame_and_what_follows(encoder):
     x = normal(2, 5, 3)
     states = ops.convert_to_numpy(encoder(x))
     for t in range(5):
-        last = encoder.lstm(x[:, t:][:, ::-1])[:, -1]
+        last = encoder.lstm(x[:, t:][:, ::-1])[0][:, -1]
         np.testing.assert_allclose(states[:, t], last, rtol=1e-5, atol=1e-6)
 
 
@@ -55,7 +55,7 @@ def test_masked_steps_get_no_gradient(encoder):
 
 def test_meets_the_conditions_of_cudnn(encoder, monkeypatch):
     """tanh and sigmoid, a bias, not unrolled, no dropout, and never a mask."""
-    lstm = encoder.lstm
+    (lstm,) = encoder.lstm.layers
     assert (lstm.activation, lstm.recurrent_activation) == (
         keras.activations.tanh,
         keras.activations.sigmoid,

@@ -3,44 +3,62 @@
 import numpy as np
 
 from tests.support import set_random_weights
-from zf_keras import RNN, ZForcing
+from zf_keras import RNN, SRNN, STORN, VRNN, VariationalBiLSTM, ZForcing
 
 FEATURES, NUM_CLASSES = 3, 7
+SIZES = {"units": 5, "latent_dim": 2}
+AUXILIARY = {"alpha": 0.3, "beta": 0.2}
 
 #: name -> (class, arguments). A new model or option adds its line here.
 MODELS = {
     "rnn": (RNN, {"units": 5}),
-    "rnn_embedding": (RNN, {"units": 5, "embedding_dim": 4, "output_network": "linear"}),
-    "z_forcing": (ZForcing, {"units": 5, "latent_dim": 2, "alpha": 0.3, "beta": 0.2}),
-    "z_forcing_released": (
-        ZForcing,
-        {
-            "units": 5,
-            "latent_dim": 2,
-            "alpha": 0.3,
-            "beta": 0.2,
-            "auxiliary": "zh",
-            "latent_units": 3,
-            "embedding_dim": 4,
-        },
-    ),
+    "storn": (STORN, SIZES),
+    "vrnn": (VRNN, SIZES),
+    "srnn": (SRNN, SIZES),
+    "z_forcing": (ZForcing, SIZES | AUXILIARY),
+    "variational_bilstm": (VariationalBiLSTM, SIZES | AUXILIARY),
+}
+#: Those above with every output; those below with one.
+OPTIONS = {
+    "rnn_options": (RNN, {"units": 5, "embedding_dim": 4, "output_network": "linear", "num_layers": 2}),
+    "storn_options": (STORN, SIZES | {"num_layers": 2, "embedding_dim": 4, "free_nats": 0.5}),
+    "vrnn_i": (VRNN, SIZES | {"prior": "standard_normal", "num_layers": 2, "output_network": "linear"}),
+    "srnn_filtering": (SRNN, SIZES | {"smoothing": False, "residual_posterior": False, "clip": None}),
+    "srnn_options": (SRNN, SIZES | {"residual_posterior": False, "num_layers": 2, "hidden_units": 4}),
+    "z_forcing_released": (ZForcing, SIZES | AUXILIARY | {"auxiliary": "zh", "latent_units": 3, "embedding_dim": 4}),
     "z_forcing_options": (
         ZForcing,
-        {
-            "units": 5,
-            "latent_dim": 2,
-            "alpha": 0.3,
-            "beta": 0.2,
+        SIZES
+        | AUXILIARY
+        | {
             "auxiliary_cost": "l2",
             "auxiliary_gradient": "strict",
             "inputs_to_latent": True,
             "output_network": "mlp",
             "clip": None,
             "free_nats": 0.5,
+            "num_layers": 2,
         },
     ),
-    "z_forcing_elbo": (ZForcing, {"units": 5, "latent_dim": 2, "alpha": 0, "beta": 0}),
+    "z_forcing_elbo": (ZForcing, SIZES | {"alpha": 0, "beta": 0}),
+    "variational_bilstm_options": (
+        VariationalBiLSTM,
+        SIZES
+        | {
+            "alpha": 0.3,
+            "beta": 0,
+            "gamma": 0.1,
+            "prior": "standard_normal",
+            "skip_gradient": 1,
+            "auxiliary_gradient": "target",
+            "num_layers": 2,
+        },
+    ),
 }
+EVERY_OUTPUT = tuple(MODELS)
+MODELS |= OPTIONS
+#: Arguments that leave no chance in a gradient.
+NO_CHANCE = {"variational_bilstm": {"skip_gradient": 0}}
 LATENT = [name for name, (cls, _) in MODELS.items() if cls is not RNN]
 
 OUTPUTS = {
@@ -49,6 +67,8 @@ OUTPUTS = {
     "bernoulli": {},
     "categorical": {"num_classes": NUM_CLASSES},
 }
+#: Every model with every output, and every option.
+CASES = [(name, output) for name in EVERY_OUTPUT for output in OUTPUTS] + [(name, "gaussian") for name in OPTIONS]
 
 
 def make(name, output="gaussian", random=True, **kwargs):

@@ -1,19 +1,26 @@
 """Quadrature over a one-dimensional latent gives the exact likelihood: ELBO below it, IWAE rising to it."""
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from tests.models.table import LATENT, make, sequences
+from tests.models.table import LATENT, MODELS, make, sequences
+from zf_keras import VariationalBiLSTM
 
-NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(80)
-WEIGHTS = WEIGHTS / WEIGHTS.sum()
+
+def grid(dim):
+    """Nodes (n, dim) and weights (n,) for an expectation over `dim` standard-normal numbers."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(80 if dim == 1 else 24)
+    nodes = np.stack([axis.ravel() for axis in np.meshgrid(*[nodes] * dim)], axis=-1)
+    weights = np.prod(np.stack([axis.ravel() for axis in np.meshgrid(*[weights] * dim)]), axis=0)
+    return nodes.astype("float32"), weights / weights.sum()
 
 
 def exact_log_likelihood(model, y):
     """log p(y_1, y_2): the generative step on a grid of noise, integrated over both steps."""
-    n, step = len(NODES), model.make_generate_step()
-    noise = NODES[:, None].astype("float32")
+    noise, weights = grid(model.noise_dim)
+    n, step = len(noise), model.make_generate_step()
 
     def log_prob(params, t):
         return ops.convert_to_numpy(model.head.log_prob(params, np.repeat(y[None, t], len(params), 0)))
@@ -21,19 +28,20 @@ def exact_log_likelihood(model, y):
     x = ops.convert_to_tensor(np.zeros((n, y.shape[-1]), "float32"))
     params, state = step(model.initial_state(n), model.embed(x), ops.convert_to_tensor(noise))
     first = log_prob(params, 0)
-    state = tuple(ops.repeat(s, n, axis=0) for s in state)
+    state = keras.tree.map_structure(lambda s: ops.repeat(s, n, axis=0), state)
     x = ops.convert_to_tensor(np.repeat(y[None, 0], n * n, 0))
     params, _ = step(state, model.embed(x), ops.convert_to_tensor(np.tile(noise, (n, 1))))
     second = log_prob(params, 1).reshape(n, n)
-    return np.log(WEIGHTS @ (np.exp(first.astype("float64")) * (np.exp(second.astype("float64")) @ WEIGHTS)))
+    return np.log(weights @ (np.exp(first.astype("float64")) * (np.exp(second.astype("float64")) @ weights)))
 
 
 @pytest.mark.parametrize("name", LATENT)
 def test_elbo_below_and_iwae_rising_to_the_exact_likelihood(name):
-    model = make(name, latent_dim=1)
+    cls = MODELS[name][0]
+    model = make(name, latent_dim=1, **({"units": 1, "hidden_units": 4} if cls is VariationalBiLSTM else {}))
     y = sequences(count=1, time=2)
     exact = exact_log_likelihood(model, y[0])
-    rows = np.repeat(y, 400, axis=0)
+    rows = np.repeat(y, 4000, axis=0)
     terms = model.loss_terms(rows)
     elbos = -ops.convert_to_numpy(terms["nll"] + terms["kl"]).astype("float64")
     error = elbos.std() / np.sqrt(len(elbos))
@@ -46,8 +54,10 @@ def test_elbo_below_and_iwae_rising_to_the_exact_likelihood(name):
         errors.append(bound.std() / np.sqrt(count))
     # One sample estimates the ELBO, without the closed form of the KL.
     np.testing.assert_allclose(bounds[0], elbos.mean(), atol=5 * (errors[0] + error))
-    assert np.all(np.diff(bounds) > 0), bounds
-    assert np.all(bounds[:3] < exact + 5 * np.array(errors[:3]))
+    errors = np.array(errors)
+    assert bounds[1] > bounds[0]
+    assert np.all(np.diff(bounds) > -5 * (errors[1:] + errors[:-1])), bounds
+    assert np.all(bounds[:3] < exact + 5 * errors[:3])
     np.testing.assert_allclose(bounds[-1], exact, atol=0.01 + 5 * errors[-1])
 
 
@@ -64,7 +74,7 @@ def test_chunks_change_nothing_but_memory():
         assert a.shape == (3,) and np.isfinite(a).all()
 
 
-@pytest.mark.parametrize("name", ["rnn", "rnn_embedding"])
+@pytest.mark.parametrize("name", ["rnn", "rnn_options"])
 def test_the_rnn_is_exact(name):
     model, data = make(name), sequences()
     nll = ops.convert_to_numpy(model.loss_terms(data)["nll"])

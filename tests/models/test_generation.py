@@ -1,59 +1,175 @@
 """Generation: closed forms for weights set by hand, prompts, seeds, temperature."""
 
+import keras
 import numpy as np
 import pytest
+from keras import ops
 
-from tests.models.table import FEATURES, MODELS, OUTPUTS, make, sequences
-from zf_keras import RNN, ZForcing
+from tests.models.table import CASES, FEATURES, LATENT, make, sequences
+from tests.support import normal, path
+from zf_keras import RNN, SRNN, STORN, VRNN, VariationalBiLSTM, ZForcing
+from zf_keras.probability import given
 
 K = 1e-3  # small enough that the LSTM is linear
+E = 1e-2  # small enough that a hidden unit, E * input + 1, is linear
 
 
-def linear_cell(kernel, recurrent_kernel, bias):
-    """An LSTM cell of one unit with h_t = K * (its inputs), by open input and output gates and a shut forget gate."""
-    bias.assign([20.0, -20.0, 0.0, 20.0])
-    recurrent_kernel.assign(np.zeros((1, 4)))
-
-    def set_inputs(*factors):
-        values = np.zeros(kernel.shape)
-        values[:, 2] = K * np.array(factors)
-        kernel.assign(values)
-
-    return set_inputs
+def lstm(cell, factors, shift=0.0):
+    """Weights of one unit, h_t = K * (factors . inputs + shift): input and output gates open, the forget gate shut."""
+    kernel = np.zeros((len(factors), 4))
+    kernel[:, 2] = K * np.array(factors)
+    return {f"{cell}/kernel": kernel, f"{cell}/bias": [20.0, -20.0, K * shift, 20.0]}
 
 
-def ar1_with_latent(rho, a, m, s, sigma):
-    """z_t ~ N(m, s^2), y_t ~ N(rho y_{t-1} + a z_t, sigma^2)."""
-    model = ZForcing(units=1, latent_dim=1, output="gaussian", seed=0)
+def linear_gaussian(cls, rho, a, m, s, sigma, kappa=0.0, g=0.0, mu=0.0, s_b=1.0):
+    """z_t ~ N(m + kappa z_{t-1}, s^2), b_t ~ N(tanh mu, s_b^2), y_t ~ N(rho y_{t-1} + a z_t + g b_t, sigma^2)."""
+    latent = {} if cls is RNN else {"latent_dim": 1, "hidden_units": 1}
+    standard = {"prior": "standard_normal"} if cls in (VRNN, VariationalBiLSTM) and (m, s) == (0, 1) else {}
+    model = cls(units=1, output="gaussian", output_network="linear", seed=0, **latent, **standard)
     model.build((None, None, 1))
+    if cls is RNN:
+        values, read = lstm("lstm/layer_0/lstm_cell", [rho]), [1 / K]
+    elif cls is STORN:
+        values, read = lstm("lstm/layer_0/lstm_cell", [rho, a]), [1 / K]
+    elif cls is VRNN:  # features 1 + E x and 1 + E z
+        values, read = lstm("cell", [rho / E, 0.0], shift=-rho / E), [a / E, 1 / K]
+        values |= {
+            "features_x/kernel": [[E]],
+            "features_x/bias": [1],
+            "features_z/kernel": [[E]],
+            "features_z/bias": [1],
+        }
+    elif cls is SRNN:
+        values, read = lstm("lstm/layer_0/lstm_cell", [rho]), [a, 1 / K]
+        values |= {"prior/hidden/kernel": [[E], [0]], "prior/hidden/bias": [1], "prior/linear/kernel": [[kappa / E, 0]]}
+    elif cls is ZForcing:
+        values, read = lstm("cell", [rho, a]), [1 / K]
+    else:
+        values, read = lstm("cell", [rho, a, 0.0]), [1 / K, g]
+        values["auxiliary_decoder/network/linear/bias"] = [mu, 2 * np.log(s_b)]
+    if cls not in (RNN, STORN) and not standard:
+        values["prior/linear/bias"] = [m - kappa / E, 2 * np.log(s)]
+    values["head/network/linear/kernel"] = np.stack([read, np.zeros(len(read))], axis=1)
+    values["head/network/linear/bias"] = [-a / E if cls is VRNN else 0.0, 2 * np.log(sigma)]
     for weight in model.trainable_weights:
-        weight.assign(np.zeros(weight.shape))
-    linear_cell(model.cell.kernel, model.cell.recurrent_kernel, model.cell.bias)(rho, a)
-    model.prior.linear.bias.assign([m, 2 * np.log(s)])
-    model.head.network.linear.kernel.assign([[1 / K, 0.0]])
-    model.head.network.linear.bias.assign([0.0, 2 * np.log(sigma)])
+        weight.assign(values.pop(path(weight), np.zeros(weight.shape)))
+    assert not values
     return model
 
 
-def test_z_forcing_follows_the_model():
-    rho, a, m, s, sigma = 0.8, 1.5, 0.4, 0.7, 0.5
-    model, n, length = ar1_with_latent(rho, a, m, s, sigma), 40_000, 6
-    y = model.generate(n, length, seed=1)[..., 0].astype("float64")
-    mean = variance = 0.0
+@pytest.mark.parametrize(
+    ("cls", "numbers"),
+    [
+        (RNN, {"rho": -0.6, "a": 0.0, "m": 0.0, "s": 1.0}),
+        (STORN, {"rho": 0.8, "a": 1.5, "m": 0.0, "s": 1.0}),
+        (VRNN, {"rho": 0.8, "a": 1.5, "m": 0.4, "s": 0.7}),
+        (VRNN, {"rho": 0.8, "a": 1.5, "m": 0.0, "s": 1.0}),
+        (SRNN, {"rho": 0.8, "a": 1.5, "m": 0.4, "s": 0.7, "kappa": 0.6}),
+        (ZForcing, {"rho": 0.8, "a": 1.5, "m": 0.4, "s": 0.7}),
+        (VariationalBiLSTM, {"rho": 0.8, "a": 1.5, "m": 0.4, "s": 0.7, "g": 0.5, "mu": 1.0, "s_b": 1.2}),
+        (VariationalBiLSTM, {"rho": 0.8, "a": 1.5, "m": 0.0, "s": 1.0, "g": 0.5, "mu": 1.0, "s_b": 1.2}),
+    ],
+    ids=lambda x: getattr(x, "__name__", ""),
+)
+def test_generated_sequences_follow_the_model(cls, numbers):
+    """Means, variances and covariances of a linear Gaussian model in closed form."""
+    n, length, sigma = 40_000, 6, 0.5
+    rho, a, m, s = (numbers[name] for name in ("rho", "a", "m", "s"))
+    kappa, g, mu, s_b = (numbers.get(name, 0.0) for name in ("kappa", "g", "mu", "s_b"))
+    y = linear_gaussian(cls, sigma=sigma, **numbers).generate(n, length, seed=1)[..., 0].astype("float64")
+    # (z_t, y_t) = A (z_{t-1}, y_{t-1}) + noise
+    transition = np.array([[kappa, 0.0], [a * kappa, rho]])
+    drift = np.array([m, a * m + g * np.tanh(mu)])
+    noise = np.array([[s**2, a * s**2], [a * s**2, a**2 * s**2 + g**2 * s_b**2 + sigma**2]])
+    mean, covariance = np.zeros(2), np.zeros((2, 2))
     for t in range(length):
-        mean = rho * mean + a * m
-        previous, variance = variance, rho**2 * variance + a**2 * s**2 + sigma**2
+        lagged = (transition @ covariance)[1, 1]
+        previous, covariance = covariance[1, 1], transition @ covariance @ transition.T + noise
+        mean, variance = transition @ mean + drift, covariance[1, 1]
         error = np.sqrt(variance / n)
-        np.testing.assert_allclose(y[:, t].mean(), mean, atol=5 * error)
+        np.testing.assert_allclose(y[:, t].mean(), mean[1], atol=5 * error)
         np.testing.assert_allclose(y[:, t].var(), variance, rtol=5 * np.sqrt(2 / n))
         if t:
-            covariance = np.cov(y[:, t - 1], y[:, t])[0, 1]
-            np.testing.assert_allclose(covariance, rho * previous, atol=10 * error * np.sqrt(previous))
+            covariance_in_time = np.cov(y[:, t - 1], y[:, t])[0, 1]
+            np.testing.assert_allclose(covariance_in_time, lagged, atol=10 * error * np.sqrt(previous))
+
+
+@pytest.mark.parametrize("name", LATENT)
+def test_the_generative_step_given_the_posterior_s_latents_is_inference(name):
+    """Outputs of every step, and the state after the last, which goes on from a prompt."""
+    model, x = make(name), sequences(count=4)
+    noise = normal(4, 5, model.noise_dim, seed=1)
+    inputs, targets, _ = model.sequences(x)
+    steps, last = model.infer(model.embed(inputs), model.embed(targets), None, ops.convert_to_tensor(noise), False)
+    generate_step, state = model.make_generate_step(given), model.initial_state(4)
+    latents = np.concatenate([ops.convert_to_numpy(steps.latent), noise[..., model.latent_dim :]], axis=-1)
+    for t in range(5):
+        params, state = generate_step(state, model.embed(inputs[:, t]), ops.convert_to_tensor(latents[:, t]))
+        np.testing.assert_allclose(params, steps.output[:, t], rtol=1e-4, atol=1e-5)
+    for actual, expected in zip(keras.tree.flatten(state), keras.tree.flatten(last), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_generation_needs_no_backward_lstm():
+    for name in ("variational_bilstm", "variational_bilstm_options", "z_forcing"):
+        model = make(name)
+        before = model.generate(3, 6, seed=0)
+        for weight in (*model.backward_encoder.weights, *getattr(model, "posterior", model.backward_encoder).weights):
+            weight.assign(np.full(weight.shape, np.nan))
+        np.testing.assert_array_equal(model.generate(3, 6, seed=0), before)
+
+
+@pytest.mark.parametrize(("name", "output"), [case for case in CASES if case[0] in LATENT])
+def test_interpolate(name, output):
+    model, x = make(name, output), sequences(output, 6)
+    first, second = x[:3], x[3:]
+    frames = model.interpolate(first, second, num_points=4, seed=1)
+    assert frames.shape == (4, *first.shape)
+    np.testing.assert_array_equal(frames, model.interpolate(first, second, num_points=4, seed=1))
+    # The ends do not know of each other.
+    alone = model.interpolate(first, first, num_points=1, seed=1)[0]
+    np.testing.assert_allclose(frames[0], alone, rtol=1e-4, atol=1e-4)
+    model.check_data(frames[2])
+    samples = model.interpolate(first, second, decode="sample", seed=1)
+    assert samples.shape == (11, *first.shape) and (samples[[0, -1]] != frames[[0, -1]]).any()
+
+
+def test_interpolated_frames_are_modes_given_the_mixed_latents():
+    model = linear_gaussian(ZForcing, rho=0.0, a=1.0, m=0.0, s=1.0, sigma=3.0)
+    model.cell.posterior.linear.bias.assign([2.0, -20.0])
+    start = np.zeros((1, 4, 1), "float32")
+    frames = model.interpolate(start, start, num_points=3)
+    np.testing.assert_allclose(frames, 2.0, atol=0.1)  # y_t = z_t, and every z_t is 2
+    # z of the first sequence, 3 at every step of ones, and of the second, -1 at every step of zeros, as b_t says
+    model = linear_gaussian(STORN, rho=0.0, a=1.0, m=0.0, s=1.0, sigma=3.0)
+    model.recognition.layers[0].cell.kernel.assign([[0.0, 0.0, 100.0, 0.0]])
+    model.recognition.layers[0].cell.bias.assign([20.0, -20.0, 0.0, 20.0])
+    model.posterior.hidden.kernel.assign([[1.0]])
+    model.posterior.linear.kernel.assign([[4 / np.tanh(1), 0.0]])
+    model.posterior.linear.bias.assign([-1.0, -20.0])
+    frames = model.interpolate(start + 1, start, num_points=5)
+    np.testing.assert_allclose(frames[:, 0, :, 0], np.linspace(3, -1, 5)[:, None] * np.ones(4), atol=0.1)
+
+
+def test_interpolate_errors():
+    model, x = make("z_forcing"), sequences(count=2)
+    for arguments, name in (
+        ((x, x, 0), "num_points"),
+        ((x, x, 2, "best"), "'mode', 'sample'"),
+        ((x[0], x), "`first`: .*3 axes"),
+        ((x, x * np.nan), "`second`: .*nan"),
+        ((x, x[:, 1:]), r"one shape.*\(2, 5, 3\) and \(2, 4, 3\)"),
+    ):
+        with pytest.raises(ValueError, match=name):
+            model.interpolate(*arguments)
+    for method in (make("rnn").encode, make("rnn").interpolate):
+        with pytest.raises(ValueError, match="RNN has no latents"):
+            method(x)
 
 
 def test_forecast_continues_the_prompt():
     rho, a, m, s, sigma = 0.8, 1.5, 0.4, 0.7, 0.5
-    model = ar1_with_latent(rho, a, m, s, sigma)
+    model = linear_gaussian(ZForcing, rho, a, m, s, sigma)
     prompt = np.array([[[9.0], [3.0]], [[0.0], [-7.0]]], "float32")
     paths = model.forecast(prompt, horizon=2, num_samples=20_000, seed=2)
     assert paths.shape == (20_000, 2, 2, 1)
@@ -64,7 +180,7 @@ def test_forecast_continues_the_prompt():
 
 def test_the_state_after_a_prompt_is_that_of_the_posterior():
     """With a posterior that always says z = 2, and a recurrence that adds up its latents."""
-    model = ar1_with_latent(0.0, 1.0, 0.0, 1e-3, 1e-3)
+    model = linear_gaussian(ZForcing, 0.0, 1.0, 0.0, 1e-3, 1e-3)
     model.cell.bias.assign([20.0, 20.0, 0.0, 20.0])  # the forget gate open: c_t = c_{t-1} + K z_t
     model.cell.posterior.clip = model.cell.clip = None
     model.cell.posterior.linear.bias.assign([2.0, -20.0])
@@ -72,32 +188,15 @@ def test_the_state_after_a_prompt_is_that_of_the_posterior():
     np.testing.assert_allclose(y[:, 3:], 6.0, atol=0.2)
 
 
-def test_rnn_follows_the_model():
-    rho, sigma, n = -0.6, 0.5, 40_000
-    model = RNN(units=1, output="gaussian", output_network="linear", seed=0)
-    model.build((None, None, 1))
-    cell = model.lstm.cell
-    linear_cell(cell.kernel, cell.recurrent_kernel, cell.bias)(rho)
-    model.head.network.linear.kernel.assign([[1 / K, 0.0]])
-    model.head.network.linear.bias.assign([0.0, 2 * np.log(sigma)])
-    y = model.generate(n, 4, seed=1)[..., 0].astype("float64")
-    variance = sigma**2 * (1 - rho ** (2 * np.arange(1, 5))) / (1 - rho**2)
-    np.testing.assert_allclose(y.var(0), variance, rtol=5 * np.sqrt(2 / n))
-    np.testing.assert_allclose(np.cov(y[:, 2], y[:, 3])[0, 1], rho * variance[2], atol=0.02)
-
-
 def test_temperature():
-    model = ar1_with_latent(0.0, 0.0, 0.0, 1.0, 0.5)
+    model = linear_gaussian(ZForcing, 0.0, 0.0, 0.0, 1.0, 0.5)
     for temperature in (1.0, 0.2):
         y = model.generate(20_000, 1, temperature=temperature, seed=0)
         np.testing.assert_allclose(y.std(), 0.5 * temperature, rtol=0.03)
 
 
-@pytest.mark.parametrize("output", OUTPUTS)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("name", "output"), CASES)
 def test_seed_prompt_and_length(name, output):
-    if output != "gaussian" and name not in ("rnn", "z_forcing", "z_forcing_released"):
-        pytest.skip("one output is enough for the options")
     model, prompt = make(name, output), sequences(output, 2, time=3)
     frame = () if output == "categorical" else (FEATURES,)
     a, b, other = (model.generate(2, 5, seed=seed) for seed in (1, 1, 2))

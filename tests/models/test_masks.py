@@ -5,17 +5,14 @@ import numpy as np
 import pytest
 from keras import ops
 
-from tests.models.table import FEATURES, MODELS, OUTPUTS, make
+from tests.models.table import CASES, EVERY_OUTPUT, FEATURES, MODELS, NO_CHANCE, make
 from tests.support import gradients, named_gradients, normal, padded_batch, total_loss
 
 LENGTHS = (5, 2, 4)
 
 
-@pytest.mark.parametrize("output", OUTPUTS)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("name", "output"), CASES)
 def test_padded_equals_unpadded(name, output):
-    if output != "gaussian" and name not in ("rnn", "z_forcing"):
-        pytest.skip("one output is enough for the options")
     model, data = make(name, output), padded_batch(output, LENGTHS)
     noise = normal(3, 5, model.noise_dim, seed=1)
     terms = {n: ops.convert_to_numpy(t) for n, t in model.loss_terms(data, noise=noise).items()}
@@ -25,9 +22,9 @@ def test_padded_equals_unpadded(name, output):
             np.testing.assert_allclose(values[row], alone[term][0], rtol=1e-5, err_msg=term)
 
 
-@pytest.mark.parametrize("name", ["rnn", "z_forcing", "z_forcing_options"])
+@pytest.mark.parametrize("name", EVERY_OUTPUT)
 def test_gradients_of_padded_equal_those_of_unpadded(name):
-    model, data = make(name), padded_batch(lengths=LENGTHS)
+    model, data = make(name, **NO_CHANCE.get(name, {})), padded_batch(lengths=LENGTHS)
     noise = normal(3, 5, model.noise_dim, seed=1)
     padded = named_gradients(lambda: total_loss(model, data, noise), model)
 
@@ -43,7 +40,7 @@ def test_gradients_of_padded_equal_those_of_unpadded(name):
         np.testing.assert_allclose(padded[path], gradient, rtol=1e-4, atol=1e-5 * scale, err_msg=path)
 
 
-@pytest.mark.parametrize("name", ["rnn", "z_forcing", "z_forcing_options"])
+@pytest.mark.parametrize("name", MODELS)
 def test_masked_steps_get_no_gradient(name):
     model, mask = make(name), np.arange(5) < np.array(LENGTHS)[:, None]
     frames = keras.Variable(normal(3, 5, FEATURES))
@@ -85,7 +82,7 @@ def test_start_token():
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "int64"])
-@pytest.mark.parametrize("name", ["rnn", "rnn_embedding"])
+@pytest.mark.parametrize("name", ["rnn", "rnn_options"])
 def test_tokens_of_any_integer_type(name, dtype):
     model, tokens = make(name, "categorical"), np.array([[1, 2, 3]])
     np.testing.assert_array_equal(model.log_likelihood(tokens.astype(dtype)), model.log_likelihood(tokens))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from tests.models.table import MODELS, OUTPUTS, make, sequences
+from tests.models.table import CASES, EVERY_OUTPUT, MODELS, make, sequences
 from tests.support import normal, padded_batch, path
 from zf_keras import KLAnnealing, ZForcing, datasets
 
@@ -15,11 +15,8 @@ def history(model, *args, **kwargs):
     return model.fit(*args, verbose=0, **kwargs).history
 
 
-@pytest.mark.parametrize("output", OUTPUTS)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("name", "output"), CASES)
 def test_loss_is_the_weighted_sum_of_the_metrics(name, output):
-    if output != "gaussian" and name not in ("rnn", "z_forcing"):
-        pytest.skip("one output is enough for the options")
     kwargs = {} if name.startswith("rnn") else {"kl_weight": KLAnnealing(0.1, 0.2, 1.0)}
     model = make(name, output, **kwargs)
     logs = history(model, sequences(output, 10), validation_data=padded_batch(output), batch_size=4)
@@ -155,7 +152,7 @@ def state(model):
     return {**weights, **optimizer, "noise": np.asarray(model.seed_generator.state)}
 
 
-@pytest.mark.parametrize("name", ["rnn", "z_forcing"])
+@pytest.mark.parametrize("name", EVERY_OUTPUT)
 def test_two_and_two_epochs_are_four(name, tmp_path):
     x = sequences(count=6)
     kwargs = {} if name == "rnn" else {"kl_weight": KLAnnealing(0.1, 0.05)}
@@ -208,7 +205,7 @@ def test_weights_file(tmp_path):
     np.testing.assert_array_equal(model.log_likelihood(sequences()), other.log_likelihood(sequences()))
 
 
-@pytest.mark.parametrize("name", ["rnn", "z_forcing", "z_forcing_options", "z_forcing_released"])
+@pytest.mark.parametrize("name", MODELS)
 def test_mixed_bfloat16(name):
     full, mixed = make(name), make(name, dtype="mixed_bfloat16")
     data = {"targets": normal(16, 20, 3), "mask": np.arange(20) < np.arange(5, 21)[:, None]}
@@ -217,7 +214,7 @@ def test_mixed_bfloat16(name):
         assert keras.backend.standardize_dtype(value.dtype) == "float32"
         np.testing.assert_allclose(np.mean(mixed.loss_terms(data, noise=noise)[term]), np.mean(value), rtol=0.01)
     assert np.isfinite(mixed.generate(2, 3)).all() and np.isfinite(mixed.log_likelihood(data, 3)).all()
-    if name not in ("rnn", "z_forcing"):
+    if name not in EVERY_OUTPUT:
         return
     losses = [history(model, data, epochs=3, shuffle=False)["loss"] for model in (full, mixed)]
     np.testing.assert_allclose(losses[1], losses[0], rtol=0.02)
