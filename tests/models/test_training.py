@@ -7,7 +7,7 @@ from keras import ops
 
 from tests.models.table import CASES, EVERY_OUTPUT, MODELS, make, sequences
 from tests.support import normal, padded_batch, path
-from zf_keras import KLAnnealing, ZForcing, datasets
+from zf_keras import RNN, KLAnnealing, ZForcing, datasets
 
 
 def history(model, *args, **kwargs):
@@ -242,15 +242,19 @@ def test_validation_split_and_lengths_that_differ_by_batch():
     assert np.isfinite(history(model, sequences("bernoulli", 4, time=1))["loss"]).all()
 
 
-@pytest.mark.parametrize("name", ["rnn", "z_forcing"])
+@pytest.mark.parametrize(
+    "name", [*EVERY_OUTPUT, "vrnn_i", "srnn_filtering", "variational_bilstm_options", "z_forcing_options"]
+)
 def test_learns_the_digits(name):
     """A short run gains what a broken term would not: independent pixels of the right frequency give 36.9 nats."""
     data = datasets.digits.load_data(frames="rows")
     keras.utils.set_random_seed(0)
     cls, arguments = MODELS[name]
-    arguments = {**arguments, "units": 64, "output": "bernoulli", "seed": 0}
-    if cls is ZForcing:
-        arguments |= {"latent_dim": 8, "alpha": 0.005, "beta": 0.005}
+    arguments = {**arguments, "units": 64, "hidden_units": 64, "output": "bernoulli", "seed": 0}
+    if cls is not RNN:
+        arguments |= {"latent_dim": 8}
+    if "alpha" in arguments:
+        arguments |= {"alpha": 0.0005, "beta": 0.0005 * (arguments["beta"] > 0)}
     model = cls(**arguments)
     model.compile(optimizer=keras.optimizers.Adam(3e-3))
     logs = model.fit(data.train, validation_data=data.valid, epochs=10, batch_size=32, verbose=0).history
