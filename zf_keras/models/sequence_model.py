@@ -209,7 +209,10 @@ class SequenceModel(Likelihood, Generation, keras.Model):
 
     def get_config(self):
         config = super(keras.Model, self).get_config()
-        for cls in type(self).__mro__[: type(self).__mro__.index(SequenceModel) + 1]:
+        classes = type(self).__mro__
+        for cls in classes[: classes.index(SequenceModel) + 1]:
+            if "__init__" not in vars(cls):
+                continue
             for name, parameter in inspect.signature(cls.__init__).parameters.items():
                 if name != "self" and parameter.kind is not parameter.VAR_KEYWORD:
                     config[name] = keras.saving.serialize_keras_object(getattr(self, name))
