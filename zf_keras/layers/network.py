@@ -1,7 +1,7 @@
 """The networks f_p, f_q, f_a and f_o."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 from keras import ops
@@ -72,7 +72,9 @@ class Network(keras.layers.Layer):
         """The network inside a time loop, where its first `dim` inputs become known: a `NetworkStep`."""
         weights = (self.hidden.kernel, self.hidden.bias, self.linear.kernel, self.linear.bias)
         kernel, bias, *linear = (ops.cast(weight, self.compute_dtype) for weight in weights)
-        return NetworkStep(Affine(kernel[:dim]), bias, Affine(*linear), self.finish)
+        # Where there are inputs known before, the bias is added with them.
+        hidden = Affine(kernel, bias) if dim == kernel.shape[0] else Affine(kernel[:dim])
+        return NetworkStep(hidden, Affine(*linear), self.finish)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.output_dim)
@@ -131,13 +133,12 @@ class NetworkStep(NamedTuple):
     """A `Network` as a time loop computes it, its weights read and cast before."""
 
     hidden: Affine  # of the inputs known inside the loop
-    hidden_bias: Any
     linear: Affine
     finish: Callable
 
     def __call__(self, x, before=None):
         """The network of x (batch, dim), and of what `before` gave for this step, where it has more inputs."""
-        hidden = self.hidden(x) + (self.hidden_bias if before is None else before)
+        hidden = self.hidden(x) if before is None else self.hidden(x) + before
         return self.finish(self.linear(clipped_leaky_relu(hidden)))
 
 

@@ -274,9 +274,9 @@ class SequenceModel(Likelihood, Generation, keras.Model):
         return ops.where(ops.expand_dims(dropped, -1), ops.zeros_like(embedded), embedded)
 
     def draw_noise(self, batch_size, time, generator):
-        """Standard-normal noise (batch_size, time, noise_dim)."""
-        shape = (batch_size, time, self.noise_dim)
-        return keras.random.normal(shape, dtype=self.compute_dtype, seed=generator)
+        """Standard-normal noise (batch_size, time, noise_dim), the same under every precision but for rounding."""
+        noise = keras.random.normal((batch_size, time, self.noise_dim), dtype="float32", seed=generator)
+        return ops.cast(noise, self.compute_dtype)
 
     def call(self, data, training=None, noise=None):
         inputs, targets, mask = self.sequences(data, training)

@@ -18,7 +18,7 @@ from zf_keras.layers.network import Network
 from zf_keras.models.docs import documented
 from zf_keras.models.stochastic_rnn import Steps, StochasticRNN, previous
 from zf_keras.probability import Gaussian, reparametrized
-from zf_keras.recurrence import scan, swap_time_and_batch
+from zf_keras.recurrence import recurrence, swap_time_and_batch
 
 
 @documented(layers="Of the recurrence and, with `smoothing`, of the backward LSTM.")
@@ -72,28 +72,25 @@ class SRNN(StochasticRNN):
         d, state = self.lstm(inputs, training=training)
         a = ops.concatenate([d, targets], axis=-1)
         a = self.encoder(a, mask=mask, training=training) if self.smoothing else self.encoder(a)
-        posterior_inside = self.posterior.inside(self.latent_dim)
-        prior_inside = self.prior_network.inside(self.latent_dim)
-        before_loop = [noise, self.posterior.before(a)]
-        if self.residual_posterior:
-            before_loop.append(self.prior_network.before(d))
-
-        def step(z, inputs):
-            noise, posterior_before, *prior_before = inputs
-            latents = [posterior_inside(z, posterior_before)]
-            if self.residual_posterior:
-                prior = prior_inside(z, *prior_before)
-                latents = [Gaussian(prior.mean + latents[0].mean, latents[0].log_variance), prior]
-            z = reparametrized(*latents[0], noise)
-            return z, (z, latents)
-
-        z = ops.zeros_like(noise[:, 0])
-        last_z, out = scan(step, z, swap_time_and_batch(before_loop))
-        z, (posterior, *prior) = swap_time_and_batch(out)
         # Without the residual the prior is not needed inside the loop.
+        networks = [self.posterior] + [self.prior_network] * self.residual_posterior
+        weights = [network.inside(self.latent_dim) for network in networks]
+        before = [network.before(seen) for network, seen in zip(networks, (a, d), strict=False)]
+        z = ops.zeros_like(noise[:, 0])
+        last_z, out = recurrence(self.step, weights, z, swap_time_and_batch([noise, *before]))
+        z, (posterior, *prior) = swap_time_and_batch(out)
         prior = prior[0] if prior else self.prior_network(ops.concatenate([previous(z), d], axis=-1))
         output = self.head(ops.concatenate([z, d], axis=-1))
         return Steps(output, prior, posterior, z, {}), (state, last_z)
+
+    def step(self, weights, z, inputs):
+        """z_{t-1} to z_t. weights, inputs: of the posterior and, with the residual, of the prior."""
+        noise, *before = inputs
+        posterior, *prior = (network(z, of_network) for network, of_network in zip(weights, before, strict=True))
+        if prior:
+            posterior = Gaussian(prior[0].mean + posterior.mean, posterior.log_variance)
+        z = reparametrized(*posterior, noise)
+        return z, (z, [posterior, *prior])
 
     def initial_state(self, batch_size):
         z = ops.zeros((batch_size, self.latent_dim), dtype=self.compute_dtype)

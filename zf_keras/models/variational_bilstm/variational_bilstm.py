@@ -11,6 +11,8 @@ p(y_t)       = f_o([h_t, b~_t])                                              out
 loss = sum_t - log p(y_t) + w KL(q(z_t) || p(z_t)) - alpha log p(b_t | z_t) - beta log p(h_{t-1} | z_t) + gamma |h_t|^2
 """
 
+import functools
+
 import keras
 from keras import ops
 
@@ -21,14 +23,14 @@ from zf_keras.layers.backward_encoder import BackwardEncoder
 from zf_keras.models.docs import documented
 from zf_keras.models.stochastic_rnn import Steps, StochasticRNN, previous
 from zf_keras.probability import float32, reparametrized
-from zf_keras.recurrence import scan, swap_time_and_batch
+from zf_keras.recurrence import recurrence, swap_time_and_batch
 
 
 def stopped(x, where):
     """`x`, its gradient stopped where `where` is true; everywhere or nowhere for a `bool`."""
     if isinstance(where, bool):
         return ops.stop_gradient(x) if where else x
-    return ops.where(where, ops.stop_gradient(x), x)
+    return ops.where(ops.cast(where, "bool"), ops.stop_gradient(x), x)
 
 
 @documented(
@@ -140,29 +142,30 @@ class VariationalBiLSTM(StochasticRNN):
             self.state_decoder = decoder("state_decoder")
         self.build_upper()
 
-    def make_step(self, latent_network, draw):
-        """(h_{t-1}, c_{t-1}) to the same of t; `latent_network` is that of posterior or prior."""
-        gates_inside = self.cell.inside(self.latent_dim + self.units)
-        latent_network = latent_network.inside(self.units)
+    def step_weights(self, latent_network):
+        """What the loop multiplies by; `latent_network` is that of posterior or prior."""
         auxiliary = self.auxiliary_decoder.network.inside(self.latent_dim)
+        return self.cell.inside(self.latent_dim + self.units), latent_network.inside(self.units), auxiliary
 
-        def step(state, gates, before, noise, skip=False):
-            h, c = state
-            latent = latent_network(stopped(h, skip), before)
-            z = draw(*latent, noise[..., : self.latent_dim])
-            params = auxiliary(z)
-            b = reparametrized(*self.auxiliary_decoder.gaussian(params), float32(noise[..., self.latent_dim :]))
-            b = ops.cast(b, self.compute_dtype)
-            h, c = lstm_step(gates + gates_inside(ops.concatenate([z, b, h], axis=-1)), c)
-            return (h, c), (h, z, latent, b, params)
-
-        return step
+    def step(self, weights, state, inputs, skip=False, draw=reparametrized):
+        """(h_{t-1}, c_{t-1}) to the same of t. `skip` for all steps, or one more of the inputs."""
+        gates_inside, latent_network, auxiliary = weights
+        h, c = state
+        gates, before, noise, *skip_t = inputs
+        latent = latent_network(stopped(h, *(skip_t or [skip])), before)
+        z = draw(*latent, noise[..., : self.latent_dim])
+        params = auxiliary(z)
+        b = reparametrized(*self.auxiliary_decoder.gaussian(params), float32(noise[..., self.latent_dim :]))
+        b = ops.cast(b, self.compute_dtype)
+        h, c = lstm_step(gates + gates_inside(ops.concatenate([z, b, h], axis=-1)), c)
+        return (h, c), (h, z, latent, b, params)
 
     def _skip(self, shape, training):
-        """Whether the gradient stops, (batch, time, 1), or one `bool` for all; never where none is taken."""
+        """Whether the gradient stops, 0 or 1 (batch, time, 1), or a `bool` for all; never where none is taken."""
         if training is False or self.skip_gradient in (0, 1):
             return self.skip_gradient == 1
-        return keras.random.uniform((*shape, 1), seed=self.seed_generator) < self.skip_gradient
+        skip = keras.random.uniform((*shape, 1), seed=self.seed_generator) < self.skip_gradient
+        return ops.cast(skip, self.compute_dtype)
 
     def infer(self, inputs, targets, mask, noise, training):
         batch, time = ops.shape(targets)[:2]
@@ -171,13 +174,10 @@ class VariationalBiLSTM(StochasticRNN):
         b = self.backward_encoder(read, mask=read_mask, training=training)[:, :time]
         skip = self._skip((batch, time), training)
         before_loop = [self.cell.before(inputs), self.posterior.before(stopped(b, skip)), noise]
-        before_loop = swap_time_and_batch(before_loop)
-        step = self.make_step(self.posterior, reparametrized)
+        step = functools.partial(self.step, skip=skip) if isinstance(skip, bool) else self.step
+        before_loop = swap_time_and_batch(before_loop if isinstance(skip, bool) else [*before_loop, skip])
         state, _ = self.initial_state(batch)
-        if isinstance(skip, bool):
-            state, out = scan(lambda s, x: step(s, *x, skip), state, before_loop)
-        else:
-            state, out = scan(lambda s, x: step(s, *x), state, [*before_loop, swap_time_and_batch(skip)])
+        state, out = recurrence(step, self.step_weights(self.posterior), state, before_loop)
         h, z, posterior, b_drawn, params = swap_time_and_batch(out)
         h_before = previous(h)
         prior = self.prior_network(stopped(h_before, skip))
@@ -202,11 +202,11 @@ class VariationalBiLSTM(StochasticRNN):
         return terms
 
     def make_generate_step(self, draw=reparametrized):
-        step = self.make_step(self.prior_network, draw)
+        weights = self.step_weights(self.prior_network)
 
         def generate_step(state, x, noise):
             state, upper_state = state
-            state, (h, _, _, b, _) = step(state, self.cell.before(x), None, noise)
+            state, (h, _, _, b, _) = self.step(weights, state, (self.cell.before(x), None, noise), draw=draw)
             top, upper_state = self.upper.step(h, upper_state)
             return self.head(ops.concatenate([top, b], axis=-1)), (state, upper_state)
 

@@ -19,7 +19,7 @@ from zf_keras.layers.network import clipped_leaky_relu
 from zf_keras.models.docs import documented
 from zf_keras.models.stochastic_rnn import Steps, StochasticRNN
 from zf_keras.probability import reparametrized
-from zf_keras.recurrence import Affine, scan, swap_time_and_batch
+from zf_keras.recurrence import Affine, recurrence, swap_time_and_batch
 
 
 @documented(layers="The latents live in the first; those above it are deterministic, and the output sees the last.")
@@ -70,21 +70,21 @@ class VRNN(StochasticRNN):
         self.prior_network = self.new_prior(self.prior, self.units)
         self.build_upper()
 
-    def make_step(self, latent_network, draw):
-        """(h_{t-1}, c_{t-1}, phi_z(z_{t-1})) to the same of t; `latent_network` is that of posterior or prior."""
-        gates_inside = self.cell.inside(self.hidden_units)
-        latent_network = latent_network.inside(self.units)
-        features_z = Affine(*(ops.cast(w, self.compute_dtype) for w in (self.features_z.kernel, self.features_z.bias)))
+    def step_weights(self, latent_network):
+        """What the loop multiplies by; `latent_network` is that of posterior or prior."""
+        features_z = (ops.cast(w, self.compute_dtype) for w in (self.features_z.kernel, self.features_z.bias))
+        return self.cell.inside(self.hidden_units), latent_network.inside(self.units), Affine(*features_z)
 
-        def step(state, gates, before, noise):
-            h, c, z_features = state
-            h, c = lstm_step(gates + gates_inside(ops.concatenate([z_features, h], axis=-1)), c)
-            latent = latent_network(h, before)
-            z = draw(*latent, noise)
-            z_features = clipped_leaky_relu(features_z(z))
-            return (h, c, z_features), (h, z, z_features, latent)
-
-        return step
+    def step(self, weights, state, inputs, draw=reparametrized):
+        """(h_{t-1}, c_{t-1}, phi_z(z_{t-1})) to the same of t."""
+        gates_inside, latent_network, features_z = weights
+        h, c, z_features = state
+        gates, before, noise = inputs
+        h, c = lstm_step(gates + gates_inside(ops.concatenate([z_features, h], axis=-1)), c)
+        latent = latent_network(h, before)
+        z = draw(*latent, noise)
+        z_features = clipped_leaky_relu(features_z(z))
+        return (h, c, z_features), (h, z, z_features, latent)
 
     def initial_state(self, batch_size):
         state, upper_state = super().initial_state(batch_size)
@@ -92,25 +92,26 @@ class VRNN(StochasticRNN):
         return (*state, self.features_z(z)), upper_state
 
     def infer(self, inputs, targets, mask, noise, training):
-        step = self.make_step(self.posterior, reparametrized)
         before_loop = (
             self.cell.before(self.features_x(inputs)),
             self.posterior.before(self.features_y(targets)),
             noise,
         )
         state, _ = self.initial_state(ops.shape(inputs)[0])
-        state, out = scan(lambda s, x: step(s, *x), state, swap_time_and_batch(before_loop))
+        weights = self.step_weights(self.posterior)
+        state, out = recurrence(self.step, weights, state, swap_time_and_batch(before_loop))
         h, z, z_features, posterior = swap_time_and_batch(out)
         top, upper_state = self.run_upper(h, training)
         output = self.head(ops.concatenate([z_features, top], axis=-1))
         return Steps(output, self.prior_network(h), posterior, z, {}), (state, upper_state)
 
     def make_generate_step(self, draw=reparametrized):
-        step = self.make_step(self.prior_network, draw)
+        weights = self.step_weights(self.prior_network)
 
         def generate_step(state, x, noise):
             state, upper_state = state
-            state, (h, _, z_features, _) = step(state, self.cell.before(self.features_x(x)), None, noise)
+            inputs = (self.cell.before(self.features_x(x)), None, noise)
+            state, (h, _, z_features, _) = self.step(weights, state, inputs, draw)
             top, upper_state = self.upper.step(h, upper_state)
             return self.head(ops.concatenate([z_features, top], axis=-1)), (state, upper_state)
 
