@@ -1,4 +1,4 @@
-"""The cost of a training step of Z-Forcing, as a ratio to a plain Keras model of the same size.
+"""The cost of a training step of a model, Z-Forcing by default, as a ratio to a plain Keras model of the same size.
 
 The plain model has one forward and one backward `keras.layers.LSTM`, each with a dense head. Both train in one process,
 their steps (forward, backward, Adam) taken in turn, so that a noisy machine slows both. The figure is the
@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from zf_keras import ZForcing
+import zf_keras
 
 BATCH = 32
 
@@ -56,36 +56,43 @@ class Plain(keras.Model):
         return sum(ops.mean(ops.square(outputs)) for outputs in y_pred)
 
 
-def z_forcing(size):
-    return ZForcing(size.units, size.latent, size.output, hidden_units=size.hidden)
+MODELS = ("RNN", "STORN", "VRNN", "SRNN", "ZForcing", "VariationalBiLSTM")
 
 
-def train_step(make, size):
+def make_model(name, size):
+    """A model of the package, or the plain one."""
+    if name == "plain":
+        return Plain(size)
+    latent = {} if name == "RNN" else {"latent_dim": size.latent}
+    return getattr(zf_keras, name)(size.units, output=size.output, hidden_units=size.hidden, **latent)
+
+
+def train_step(name, size):
     """A function that takes one step, after two of warming up."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(BATCH, size.time, size.features)).astype("float32")
     x = (x > 0).astype("float32") if size.output == "bernoulli" else x
-    model = make(size)
+    model = make_model(name, size)
     model.compile(optimizer="adam")
     for _ in range(2):
         model.train_on_batch(x)
     return lambda: model.train_on_batch(x)
 
 
-def peak_memory(make, size):
+def peak_memory(name, size):
     """MiB that a fresh process grows by while it makes the model and takes three steps."""
 
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_growth_of_this_process, (make, size))
+        return pool.apply(_growth_of_this_process, (name, size))
 
 
-def _growth_of_this_process(make, size):
+def _growth_of_this_process(name, size):
     def peak():
         status = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
 
     before = peak()
-    train_step(make, size)()
+    train_step(name, size)()
     return peak() - before
 
 
@@ -95,46 +102,49 @@ def seconds(step):
     return time.perf_counter() - start
 
 
-def compare(size, repeats):
-    """Median seconds of a step of the plain model and of Z-Forcing."""
-    steps = train_step(Plain, size), train_step(z_forcing, size)
+def compare(names, size, repeats):
+    """Median seconds of a step of the plain model and of those named."""
+    steps = [train_step(name, size) for name in ("plain", *names)]
     rounds = [[seconds(step) for step in steps] for _ in range(repeats)]
     return [statistics.median(times) for times in zip(*rounds, strict=True)]
 
 
-def growth(size, repeats, factors=(1, 2, 4, 8)):
-    """Length, median seconds and peak MiB of a Z-Forcing step, over lengths."""
+def growth(name, size, repeats, factors=(1, 2, 4, 8)):
+    """Length, median seconds and peak MiB of a step, over lengths."""
     for factor in factors:
         longer = size._replace(time=size.time * factor)
-        step = train_step(z_forcing, longer)
+        step = train_step(name, longer)
         yield (
             longer.time,
             statistics.median(seconds(step) for _ in range(repeats)),
-            peak_memory(z_forcing, longer),
+            peak_memory(name, longer),
         )
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training_step", description=__doc__)
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES), help="which to compare")
+    parser.add_argument(
+        "--models", nargs="+", choices=MODELS, default=["ZForcing"], metavar="NAME", help=f"which: {', '.join(MODELS)}"
+    )
     parser.add_argument("--repeats", type=int, default=9, help="timed steps of each model (default: 9)")
     parser.add_argument("--growth", choices=SIZES, help="time and memory over lengths instead, at this size")
     args = parser.parse_args(argv)
     backend = keras.config.backend()
     if args.growth:
-        print(f"Z-Forcing on {backend}, size {args.growth}: seconds and peak MiB a step")
-        for length, duration, peak in growth(SIZES[args.growth], args.repeats):
-            print(f"T {length:>5}  {duration:8.3f} s  {peak:8.0f} MiB  {1e3 * duration / length:6.2f} ms/T")
+        for model in args.models:
+            print(f"{model} on {backend}, size {args.growth}: seconds and peak MiB a step")
+            for length, duration, peak in growth(model, SIZES[args.growth], args.repeats):
+                print(f"T {length:>5}  {duration:8.3f} s  {peak:8.0f} MiB  {1e3 * duration / length:6.2f} ms/T")
         return
     print(f"Training step on {backend}, batch {BATCH}")
-    for name in args.sizes:
-        plain, ours = compare(SIZES[name], args.repeats)
-        plain_peak, our_peak = (peak_memory(make, SIZES[name]) for make in (Plain, z_forcing))
-        print(
-            f"{name}: Z-Forcing {ours:.3f} s, {our_peak:.0f} MiB; plain {plain:.3f} s, {plain_peak:.0f} MiB; "
-            f"time ratio {ours / plain:.2f}",
-            flush=True,
-        )
+    for size in args.sizes:
+        plain, *ours = compare(args.models, SIZES[size], args.repeats)
+        plain_peak = peak_memory("plain", SIZES[size])
+        print(f"{size}: plain {plain:.3f} s, {plain_peak:.0f} MiB", flush=True)
+        for model, duration in zip(args.models, ours, strict=True):
+            peak = peak_memory(model, SIZES[size])
+            print(f"   {model} {duration:.3f} s, {peak:.0f} MiB; time ratio {duration / plain:.2f}", flush=True)
 
 
 if __name__ == "__main__":

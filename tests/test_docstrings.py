@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import inspect
 import pathlib
 import pkgutil
 import re
@@ -13,6 +14,7 @@ import pytest
 import zf_keras
 from tests.models.test_released_weights import REFERENCE
 from zf_keras.datasets.digits import load_data
+from zf_keras.models.sequence_model import SequenceModel
 from zf_keras.models.z_forcing import from_released_weights
 
 MODULES = [module.name for module in pkgutil.walk_packages(zf_keras.__path__, "zf_keras.")]
@@ -41,6 +43,22 @@ def test_docstrings(names):
             count += runner.run(test).attempted
     assert runner.failures == 0
     assert count > 20
+
+
+@pytest.mark.parametrize("name", ["RNN", "STORN", "VRNN", "SRNN", "ZForcing", "VariationalBiLSTM"])
+def test_every_argument_is_documented(name):
+    cls = getattr(zf_keras, name)
+    arguments = [
+        parameter.name
+        for base in cls.__mro__
+        if issubclass(base, SequenceModel) and "__init__" in vars(base)
+        for parameter in inspect.signature(base.__init__).parameters.values()
+        if parameter.name not in ("self", "kwargs")
+    ]
+    assert "seed" in arguments and ("latent_dim" in arguments) == (name != "RNN")
+    for argument in arguments:
+        assert re.search(rf"^\s+{argument}: ", cls.__doc__, re.MULTILINE), argument
+    assert "{output}" not in cls.__doc__ and "{shared}" not in cls.__doc__
 
 
 def test_readme(names):

@@ -4,7 +4,7 @@ OF_ALL = """\
         hidden_units: int. Size of the networks' hidden layers. Defaults to `units`.
         num_components: int. Components of `"gaussian_mixture"`. Defaults to `20`.
         num_classes: int. Tokens of `"categorical"`.
-        output_network: f_o, `"mlp"` (one hidden layer) or `"linear"`. Defaults to `"mlp"`.
+        output_network: f_o, `"mlp"` (one hidden layer) or `"linear"`. Defaults to `"{output_network}"`.
         embedding_dim: int or `None`. Size of a linear embedding of frames, or an embedding table of tokens, of
             x_t and y_t; `None` for frames as they are and one-hot tokens. Defaults to `None`.
         start_token: int. x_1 of token data. Defaults to `0`.
@@ -30,18 +30,20 @@ OUTPUT = """\
 """
 
 
-def documented(layers="", latent=True):
+def documented(layers="", latent=True, output_network="mlp"):
     """Class decorator: fills in `{output}` and `{shared}` among the arguments of a docstring.
 
     Args:
         layers: str. What `num_layers` means for the model, a sentence.
         latent: bool. Whether the model has latents.
+        output_network: str. Default of the argument.
     """
-    shared = (OF_LATENT if latent else "") + OF_ALL.format(layers=f"{layers} " if layers else "")
+    shared = (OF_LATENT if latent else "") + OF_ALL.format(
+        layers=f"{layers} " if layers else "", output_network=output_network
+    )
 
     def document(cls):
-        doc = cls.__doc__.replace("        {output}\n", OUTPUT).replace("        {shared}\n", shared)
-        cls.__doc__ = doc
+        cls.__doc__ = cls.__doc__.replace("        {output}\n", OUTPUT).replace("        {shared}\n", shared)
         return cls
 
     return document

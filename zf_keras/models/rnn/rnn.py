@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import keras
 
 from zf_keras.layers.lstm_stack import LSTMStack
+from zf_keras.models.docs import documented
 from zf_keras.models.sequence_model import SequenceModel
 
 
@@ -17,6 +18,7 @@ class RNNSteps(NamedTuple):
     output: Any  # parameters of p(y_t | h_t), (batch, time, head.params_dim)
 
 
+@documented(latent=False)
 @keras.saving.register_keras_serializable("zf_keras")
 class RNN(SequenceModel):
     """Deterministic LSTM with an output distribution: RNN-Gauss, RNN-GMM, and the same for bits and tokens.
@@ -25,20 +27,8 @@ class RNN(SequenceModel):
 
     Args:
         units: int. Size of h_t.
-        output: `"gaussian"`, `"gaussian_mixture"`, `"bernoulli"`, `"categorical"` or a `DistributionHead`.
-        hidden_units: int. Size of the output network's hidden layer. Defaults to `units`.
-        num_components: int. Components of `"gaussian_mixture"`. Defaults to `20`.
-        num_classes: int. Tokens of `"categorical"`.
-        output_network: `"mlp"` (one hidden layer) or `"linear"`. Defaults to `"mlp"`.
-        embedding_dim: int or `None`. Size of a linear embedding of frames, or an embedding table of tokens;
-            `None` for frames as they are and one-hot tokens. Defaults to `None`.
-        start_token: int. x_1 of token data. Defaults to `0`.
-        num_layers: int. LSTM layers, one on the other. Defaults to `1`.
-        dropout: float. Rate on the inputs and between layers, in training. Defaults to `0.0`.
-        word_dropout: float. Rate at which x_t is hidden in training, for tokens. Defaults to `0.0`.
-        unknown_token: int or `None`. What is read in the place of a hidden word; `None` for zeros in the place
-            of its embedding. Defaults to `None`.
-        seed: int or `None`. Seed of the model's own random numbers.
+        {output}
+        {shared}
 
     Example:
 

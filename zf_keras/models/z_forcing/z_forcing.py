@@ -18,10 +18,15 @@ from zf_keras.arguments import check_choice, check_non_negative
 from zf_keras.cells.stochastic_lstm import StochasticLSTMCell, step
 from zf_keras.layers.auxiliary_decoder import AuxiliaryDecoder
 from zf_keras.layers.backward_encoder import BackwardEncoder
+from zf_keras.models.docs import documented
 from zf_keras.models.stochastic_rnn import Steps, StochasticRNN, previous
 from zf_keras.probability import reparametrized
 
 
+@documented(
+    layers="Of the backward LSTM and of the recurrence; there the latents live in the first, the output sees the last.",
+    output_network="linear",
+)
 @keras.saving.register_keras_serializable("zf_keras")
 class ZForcing(StochasticRNN):
     """Z-Forcing: a stochastic recurrent network whose latents must tell what is to come.
@@ -34,12 +39,9 @@ class ZForcing(StochasticRNN):
     Args:
         units: int. Size of h_t and of b_t.
         latent_dim: int. Size of z_t.
-        output: `"gaussian"`, `"gaussian_mixture"`, `"bernoulli"`, `"categorical"` or a `DistributionHead`.
-        hidden_units: int. Size of the networks' hidden layers. Defaults to `units`.
+        {output}
         alpha: float >= 0. Weight of the auxiliary cost; 0 leaves its network out. Defaults to `0.005`.
         beta: float >= 0. Weight of the backward output's cost; 0 leaves its network out. Defaults to `0.005`.
-        kl_weight: float or schedule over training updates, such as `KLAnnealing()`. Defaults to `1.0`.
-        free_nats: float >= 0. The KL cost of a step is max(free_nats, KL_t). Defaults to `0.0`.
         auxiliary: what the auxiliary network sees: `"z"` (paper) or `"zh"`, [h_{t-1}, z_t] (the released
             default). Defaults to `"z"`.
         auxiliary_cost: `"gaussian"` or `"l2"`, see `AuxiliaryDecoder`. Defaults to `"gaussian"`.
@@ -49,18 +51,9 @@ class ZForcing(StochasticRNN):
             output trains the encoder (the authors' follow-up). Defaults to `"target"`.
         inputs_to_latent: bool. Whether prior and posterior see x_t (p(z_t | x_1..x_t, ...), paper) or only h_{t-1}
             (as released). Defaults to `False`.
-        output_network: `"linear"` (as released) or `"mlp"` (one hidden layer), for both outputs.
-            Defaults to `"linear"`.
         latent_units: int or `None`. Size of a linear layer between z_t and the LSTM (as released); `None` for
             none (paper). Defaults to `None`.
-        clip: float or `None`. Bound of mean and log-variance of prior, posterior and auxiliary.
-            Defaults to `8.0`.
-        embedding_dim: int or `None`. Size of a linear embedding of frames, or an embedding table of tokens,
-            shared by both directions; `None` for frames as they are and one-hot tokens. Defaults to `None`.
-        num_components: int. Components of `"gaussian_mixture"`. Defaults to `20`.
-        num_classes: int. Tokens of `"categorical"`.
-        start_token: int. x_1 of token data. Defaults to `0`.
-        seed: int or `None`. Seed of the model's own random numbers.
+        {shared}
 
     Example:
 
