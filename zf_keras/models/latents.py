@@ -54,7 +54,7 @@ class Latents:
     def interpolate(self, first, second, num_points=11, decode="mode", seed=None):
         """Decodes the latents between those of two sequences: z_t = (1 - a) z_t^first + a z_t^second, a from 0 to 1.
 
-        Source: Sordoni et al. 2017, section 5.4: a draw from the posterior of each sequence, mixed step by step.
+        Source: Sordoni et al. 2017, their sentences: a draw from the posterior of each sequence, mixed step by step.
 
         Args:
             first: array (batch, time, features) or (batch, time) of tokens.

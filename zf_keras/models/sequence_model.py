@@ -264,7 +264,7 @@ class SequenceModel(Likelihood, Generation, keras.Model):
         return keras.random.dropout(x, self.dropout, seed=self.seed_generator)
 
     def _embed_inputs(self, inputs, training):
-        """x_t as the recurrences read it, words dropped in training (Bowman et al. 2016, section 3.1)."""
+        """x_t as the recurrences read it, words dropped in training (Bowman et al. 2016)."""
         if not training or not self.word_dropout:
             return self.embed(inputs)
         dropped = keras.random.uniform(ops.shape(inputs), seed=self.seed_generator) < self.word_dropout

@@ -41,7 +41,7 @@ class StochasticRNN(Latents, SequenceModel):
             eq. 8) in the place of nll + w * kl; the weight w then multiplies log q(z) - log p(z). Validation is
             on one draw. Defaults to `1`.
         bag_of_words: float. Weight of "bow_nll", the cost of the words to come given z_t (Zhao et al. 2017,
-            section 3.3, for a latent at every step): the mean of -log p(y_s | z_t) over s >= t. Defaults to `0.0`.
+            here for a latent at every step): the mean of -log p(y_s | z_t) over s >= t. Defaults to `0.0`.
         units, output, ...: as for `SequenceModel`.
     """
 

@@ -1,4 +1,4 @@
-"""SRNN (Fraccaro, Sønderby, Paquet and Winther, NIPS 2016), eq. 5-15.
+"""SRNN (Fraccaro, Sønderby, Paquet and Winther, NIPS 2016).
 
 d_t    = LSTM(x_t, d_{t-1})                                            deterministic recurrence
 a_t    = LSTM_a([d_t, y_t], a_{t+1}), or MLP([d_t, y_t]) (filtering)   inference
