@@ -102,6 +102,25 @@ def test_samples_have_the_tempered_moments(temperature):
 
 
 @pytest.mark.parametrize("head", [head for head, *_ in HEADS.values()], ids=HEADS)
+def test_no_draw_is_more_probable_than_the_mode(head):
+    params = 2 * normal(1, 50, head.params_dim)
+    mode = head.mode(params)
+    best = head.log_prob(params, mode)
+    for seed in step_seeds(40, keras.random.SeedGenerator(0)):
+        draw = head.sample(params, seed)
+        assert draw.dtype == mode.dtype and draw.shape == mode.shape
+        slack = 0.7 if isinstance(head, GaussianMixtureHead) else 1e-5  # the mean of a component is but near it
+        assert np.all(ops.convert_to_numpy(head.log_prob(params, draw)) <= ops.convert_to_numpy(best) + slack)
+
+
+def test_the_mode_of_a_mixture_is_its_highest_peak():
+    head = GaussianMixtureHead(2, 3)
+    logits, means, deviations = [1.0, 0.0, 0.9], [[0, 0], [9, 9], [-9, 9]], [[1, 1], [0.1, 0.1], [1, 1]]
+    params = np.concatenate([logits, np.ravel(means), 2 * np.log(np.ravel(deviations))]).astype("float32")
+    np.testing.assert_allclose(head.mode(params), [9, 9])  # of the least weight, and by far the narrowest
+
+
+@pytest.mark.parametrize("head", [head for head, *_ in HEADS.values()], ids=HEADS)
 def test_stands_alone_and_survives_saving(head, tmp_path):
     head = head.with_features(head.features, hidden_units=5)
     inputs = keras.Input((None, 8))
