@@ -128,6 +128,7 @@ def main(argv=None):
         "--models", nargs="+", choices=MODELS, default=["ZForcing"], metavar="NAME", help=f"which: {', '.join(MODELS)}"
     )
     parser.add_argument("--repeats", type=int, default=9, help="timed steps of each model (default: 9)")
+    parser.add_argument("--memory", action=argparse.BooleanOptionalAction, default=True, help="measure memory too")
     parser.add_argument("--growth", choices=SIZES, help="time and memory over lengths instead, at this size")
     args = parser.parse_args(argv)
     backend = keras.config.backend()
@@ -140,11 +141,9 @@ def main(argv=None):
     print(f"Training step on {backend}, batch {BATCH}")
     for size in args.sizes:
         plain, *ours = compare(args.models, SIZES[size], args.repeats)
-        plain_peak = peak_memory("plain", SIZES[size])
-        print(f"{size}: plain {plain:.3f} s, {plain_peak:.0f} MiB", flush=True)
-        for model, duration in zip(args.models, ours, strict=True):
-            peak = peak_memory(model, SIZES[size])
-            print(f"   {model} {duration:.3f} s, {peak:.0f} MiB; time ratio {duration / plain:.2f}", flush=True)
+        for model, duration in zip(("plain", *args.models), (plain, *ours), strict=True):
+            peak = f", {peak_memory(model, SIZES[size]):.0f} MiB" if args.memory else ""
+            print(f"{size} {model:<18}{duration:7.3f} s, ratio {duration / plain:.2f}{peak}", flush=True)
 
 
 if __name__ == "__main__":
