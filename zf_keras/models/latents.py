@@ -60,8 +60,8 @@ class Latents:
             first: array (batch, time, features) or (batch, time) of tokens.
             second: array of the same shape.
             num_points: int. Values of a, the two ends included. Defaults to `11`.
-            decode: `"mode"`, each frame the most probable given those before, or `"sample"`, a draw. Defaults to
-                `"mode"`.
+            decode: `"mode"`, each frame the most probable given those before and whatever else the model draws at
+                its mean, or `"sample"`, a draw. Defaults to `"mode"`.
             seed: int or `None`. The same seed gives the same draws; `None` goes on with the model's own.
 
         Returns:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from zf_keras.arguments import check_choice, check_non_negative, check_positive, check_positive_int
+from zf_keras.arguments import check_non_negative, check_positive, check_positive_int
 from zf_keras.layers.lstm_stack import LSTMStack
 from zf_keras.layers.network import GaussianNetwork, Network, StandardNormal
 from zf_keras.models.latents import Latents
@@ -88,7 +88,6 @@ class StochasticRNN(Latents, SequenceModel):
 
     def new_prior(self, prior, input_dim):
         """The prior of a model with the argument `prior`, as a layer on (..., input_dim)."""
-        check_choice("prior", prior, ("learned", "standard_normal"))
         if prior == "standard_normal":
             return StandardNormal(self.latent_dim, dtype=self.dtype_policy, name="prior")
         return self.new_gaussian("prior", input_dim)
