@@ -7,7 +7,7 @@ from keras import ops
 
 from tests.models.table import FEATURES, make, sequences
 from tests.support import normal, padded_batch, path, set_random_weights
-from zf_keras import RNN, VRNN, ZForcing
+from zf_keras import RNN, VRNN, ZForcing, recurrence
 
 
 def assign(model, values):
@@ -96,18 +96,14 @@ def test_every_example_and_layer_of_a_stack_is_keras_s_own():
 
 def test_what_loops_by_hand_and_what_does_not(monkeypatch):
     """STORN and RNN leave every loop to keras.layers.LSTM; SRNN loops over z alone."""
-    from zf_keras.models.srnn import srnn
-
     states = []
 
     def scan(step, state, inputs):
         states.append(state)
         return real(step, state, inputs)
 
-    real = srnn.scan
-    for module in ("srnn", "vrnn", "variational_bilstm"):
-        source = __import__(f"zf_keras.models.{module}.{module}", fromlist=["scan"])
-        monkeypatch.setattr(source, "scan", scan)
+    real = recurrence.scan
+    monkeypatch.setattr(recurrence, "scan", scan)
     for name in ("rnn", "storn", "srnn", "srnn_filtering"):
         make(name)(sequences())
     assert [tuple(state.shape) for state in states] == [(6, 2), (6, 2)]

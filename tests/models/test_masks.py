@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from tests.models.table import CASES, EVERY_OUTPUT, FEATURES, MODELS, NO_CHANCE, make
+from tests.models.table import CASES, EVERY_OUTPUT, FEATURES, NO_CHANCE, make
 from tests.support import gradients, named_gradients, normal, padded_batch, total_loss
 
 LENGTHS = (5, 2, 4)
@@ -40,7 +40,7 @@ def test_gradients_of_padded_equal_those_of_unpadded(name):
         np.testing.assert_allclose(padded[path], gradient, rtol=1e-4, atol=1e-5 * scale, err_msg=path)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*EVERY_OUTPUT, "z_forcing_options"])
 def test_masked_steps_get_no_gradient(name):
     model, mask = make(name), np.arange(5) < np.array(LENGTHS)[:, None]
     frames = keras.Variable(normal(3, 5, FEATURES))
