@@ -32,19 +32,30 @@ assert "tensorflow" not in sys.modules
 """
 
 
-def python(*arguments, backend):
+def start_python(*arguments, backend):
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([sys.executable, *arguments], env=environment, text=True, **pipes)
+
+
+def finished(process):
+    stdout, stderr = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+def python(*arguments, backend):
+    return finished(start_python(*arguments, backend=backend))
 
 
 @pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="compared in the run on TensorFlow")
 def test_tensorflow_and_jax_agree_on_loss_and_gradients(tmp_path):
     pytest.importorskip("jax")
-    run = python("-m", "tests.backend_values", str(tmp_path / "values.npz"), backend="jax")
+    other = start_python("-m", "tests.backend_values", str(tmp_path / "values.npz"), backend="jax")
+    mine = backend_values.values()
+    run = finished(other)
     assert run.returncode == 0, run.stderr
     with np.load(tmp_path / "values.npz") as file:
         other = dict(file)
-    mine = backend_values.values()
     assert mine.keys() == other.keys()
     for name, value in mine.items():
         scale = np.abs(value).max()

@@ -214,7 +214,7 @@ def test_mixed_bfloat16(name):
         assert keras.backend.standardize_dtype(value.dtype) == "float32"
         np.testing.assert_allclose(np.mean(mixed.loss_terms(data, noise=noise)[term]), np.mean(value), rtol=0.01)
     assert np.isfinite(mixed.generate(2, 3)).all() and np.isfinite(mixed.log_likelihood(data, 3)).all()
-    if name not in EVERY_OUTPUT:
+    if name not in ("rnn", "vrnn", "z_forcing"):  # by each kind of loop
         return
     for model in (full, mixed):
         model.seed_generator.state.assign(np.zeros(2))
@@ -244,9 +244,7 @@ def test_validation_split_and_lengths_that_differ_by_batch():
     assert np.isfinite(history(model, sequences("bernoulli", 4, time=1))["loss"]).all()
 
 
-@pytest.mark.parametrize(
-    "name", [*EVERY_OUTPUT, "vrnn_i", "srnn_filtering", "variational_bilstm_options", "z_forcing_options"]
-)
+@pytest.mark.parametrize("name", [*EVERY_OUTPUT, "vrnn_i"])
 def test_learns_the_digits(name):
     """A short run gains what a broken term would not: independent pixels of the right frequency give 36.9 nats."""
     data = datasets.digits.load_data(frames="rows")
