@@ -15,6 +15,7 @@ from zf_keras import data as data_lib
 from zf_keras.arguments import check_choice, check_positive_int, check_rate
 from zf_keras.compiled import compiled
 from zf_keras.layers.heads import get_head
+from zf_keras.layers.lstm_stack import LSTMStack
 from zf_keras.models.generation import Generation
 from zf_keras.models.likelihood import Likelihood
 
@@ -22,9 +23,8 @@ from zf_keras.models.likelihood import Likelihood
 class SequenceModel(Likelihood, Generation, keras.Model):
     """Base of all models: `Likelihood` scores data, `Generation` draws, and this does the rest.
 
-    A model defines `build_networks`, `infer` and `make_generate_step`, and, where it has more terms than the output's
-    negative log-likelihood or another state than an LSTM's, `step_terms`, `term_weights`, `term_names` and
-    `initial_state`.
+    A model defines `build_networks`, `infer`, `initial_state` and `make_generate_step`, and, where it has more terms
+    than the output's negative log-likelihood, `step_terms`, `term_weights` and `term_names`.
     Every constructor argument is kept as an attribute of its name; `get_config` needs nothing else.
     """
 
@@ -102,6 +102,14 @@ class SequenceModel(Likelihood, Generation, keras.Model):
     def build_networks(self, input_dim, target_dim):
         """Makes and builds the layers. input_dim, target_dim: sizes of an embedded x_t and y_t."""
         raise NotImplementedError
+
+    def new_stack(self, name, input_dim):
+        """`num_layers` deterministic LSTMs on (..., input_dim), with the model's dropout."""
+        stack = LSTMStack(
+            self.units, self.num_layers, self.dropout, self.seed_generator, dtype=self.dtype_policy, name=name
+        )
+        stack.build((None, None, input_dim))
+        return stack
 
     def infer(self, inputs, targets, mask, noise, training):
         """Per-step parameters of a batch.

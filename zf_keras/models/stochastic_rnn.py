@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from zf_keras.arguments import check_non_negative, check_positive, check_positive_int
+from zf_keras.layers.backward_encoder import BackwardEncoder
 from zf_keras.layers.lstm_stack import LSTMStack
 from zf_keras.layers.network import GaussianNetwork, Network, StandardNormal
 from zf_keras.models.latents import Latents
@@ -97,6 +98,19 @@ class StochasticRNN(Latents, SequenceModel):
         network = GaussianNetwork(self.latent_dim, self.hidden_units, self.clip, name=name, dtype=self.dtype_policy)
         network.build((None, None, input_dim))
         return network
+
+    def new_backward_encoder(self, input_dim):
+        """The backward LSTM on (..., input_dim), with the model's layers and dropout."""
+        encoder = BackwardEncoder(
+            self.units,
+            self.num_layers,
+            self.dropout,
+            self.seed_generator,
+            dtype=self.dtype_policy,
+            name="backward_encoder",
+        )
+        encoder.build((None, None, input_dim))
+        return encoder
 
     def build_upper(self):
         """The deterministic layers above a stochastic recurrence."""

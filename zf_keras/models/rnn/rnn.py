@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import keras
 
-from zf_keras.layers.lstm_stack import LSTMStack
 from zf_keras.models.docs import documented
 from zf_keras.models.sequence_model import SequenceModel
 
@@ -40,10 +39,7 @@ class RNN(SequenceModel):
     """
 
     def build_networks(self, input_dim, target_dim):
-        self.lstm = LSTMStack(
-            self.units, self.num_layers, self.dropout, self.seed_generator, dtype=self.dtype_policy, name="lstm"
-        )
-        self.lstm.build((None, None, input_dim))
+        self.lstm = self.new_stack("lstm", input_dim)
 
     def infer(self, inputs, targets, mask, noise, training):
         h, state = self.lstm(inputs, training=training)

@@ -12,8 +12,6 @@ loss = sum_t - log p(y_t) + w KL(q(z_t) || p(z_t))
 import keras
 from keras import ops
 
-from zf_keras.layers.backward_encoder import BackwardEncoder
-from zf_keras.layers.lstm_stack import LSTMStack
 from zf_keras.layers.network import Network
 from zf_keras.models.docs import documented
 from zf_keras.models.stochastic_rnn import Steps, StochasticRNN, previous
@@ -56,15 +54,12 @@ class SRNN(StochasticRNN):
         return self.latent_dim + self.units
 
     def build_networks(self, input_dim, target_dim):
-        policy = {"dtype": self.dtype_policy}
-        stack = (self.units, self.num_layers, self.dropout, self.seed_generator)
-        self.lstm = LSTMStack(*stack, name="lstm", **policy)
-        self.lstm.build((None, None, input_dim))
+        self.lstm = self.new_stack("lstm", input_dim)
         if self.smoothing:
-            self.encoder = BackwardEncoder(*stack, name="backward_encoder", **policy)
+            self.encoder = self.new_backward_encoder(self.units + target_dim)
         else:
-            self.encoder = Network(self.units, self.hidden_units, name="encoder", **policy)
-        self.encoder.build((None, None, self.units + target_dim))
+            self.encoder = Network(self.units, self.hidden_units, name="encoder", dtype=self.dtype_policy)
+            self.encoder.build((None, None, self.units + target_dim))
         self.prior_network = self.new_gaussian("prior", self.latent_dim + self.units)
         self.posterior = self.new_gaussian("posterior", self.latent_dim + self.units)
 

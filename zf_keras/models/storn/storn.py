@@ -12,7 +12,6 @@ loss = sum_t - log p(y_t) + w KL(q(z_t) || p(z_t))
 import keras
 from keras import ops
 
-from zf_keras.layers.lstm_stack import LSTMStack
 from zf_keras.models.docs import documented
 from zf_keras.models.stochastic_rnn import Steps, StochasticRNN
 from zf_keras.probability import reparametrized, standard_normal
@@ -43,12 +42,9 @@ class STORN(StochasticRNN):
     """
 
     def build_networks(self, input_dim, target_dim):
-        stack = (self.units, self.num_layers, self.dropout, self.seed_generator)
-        self.recognition = LSTMStack(*stack, dtype=self.dtype_policy, name="recognition")
-        self.recognition.build((None, None, target_dim))
+        self.recognition = self.new_stack("recognition", target_dim)
         self.posterior = self.new_gaussian("posterior", self.units)
-        self.lstm = LSTMStack(*stack, dtype=self.dtype_policy, name="lstm")
-        self.lstm.build((None, None, input_dim + self.latent_dim))
+        self.lstm = self.new_stack("lstm", input_dim + self.latent_dim)
 
     def infer(self, inputs, targets, mask, noise, training):
         posterior = self.posterior(self.recognition(targets, training=training)[0])

@@ -19,7 +19,6 @@ from keras import ops
 from zf_keras.arguments import check_choice, check_non_negative, check_probability
 from zf_keras.cells.split_lstm import SplitLSTMCell, lstm_step
 from zf_keras.layers.auxiliary_decoder import AuxiliaryDecoder
-from zf_keras.layers.backward_encoder import BackwardEncoder
 from zf_keras.models.docs import documented
 from zf_keras.models.stochastic_rnn import Steps, StochasticRNN, previous
 from zf_keras.probability import float32, reparametrized
@@ -123,10 +122,7 @@ class VariationalBiLSTM(StochasticRNN):
 
     def build_networks(self, input_dim, target_dim):
         policy = {"dtype": self.dtype_policy}
-        self.backward_encoder = BackwardEncoder(
-            self.units, self.num_layers, self.dropout, self.seed_generator, name="backward_encoder", **policy
-        )
-        self.backward_encoder.build((None, None, target_dim))
+        self.backward_encoder = self.new_backward_encoder(target_dim)
         self.cell = SplitLSTMCell(self.units, name="cell", **policy)
         self.cell.build((None, input_dim + self.latent_dim + self.units))
         self.posterior = self.new_gaussian("posterior", 2 * self.units)

@@ -17,7 +17,6 @@ from keras import ops
 from zf_keras.arguments import check_choice, check_non_negative
 from zf_keras.cells.stochastic_lstm import StochasticLSTMCell, step
 from zf_keras.layers.auxiliary_decoder import AuxiliaryDecoder
-from zf_keras.layers.backward_encoder import BackwardEncoder
 from zf_keras.models.docs import documented
 from zf_keras.models.stochastic_rnn import Steps, StochasticRNN, previous
 from zf_keras.probability import reparametrized
@@ -111,10 +110,7 @@ class ZForcing(StochasticRNN):
 
     def build_networks(self, input_dim, target_dim):
         policy = {"dtype": self.dtype_policy}
-        self.backward_encoder = BackwardEncoder(
-            self.units, self.num_layers, self.dropout, self.seed_generator, name="backward_encoder", **policy
-        )
-        self.backward_encoder.build((None, None, target_dim))
+        self.backward_encoder = self.new_backward_encoder(target_dim)
         self.cell = StochasticLSTMCell(
             self.units,
             self.latent_dim,
