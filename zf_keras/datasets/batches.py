@@ -1,0 +1,201 @@
+"""Padded batches of sequences of any length, each a function of the seed and of its number in the training."""
+
+import threading
+
+import keras
+import numpy as np
+
+from zf_keras.arguments import check_choice, check_positive_int
+
+
+class Batches:
+    """Batches `{"targets", "mask"}` of sequences, padded to the longest of each, as every model's `fit` takes them.
+
+    `batches[i]` is batch i of the training, i = 0, 1, ... without end: pass i // len(batches) over the data, and its
+    batch i % len(batches). It depends on nothing but `seed` and i, so that a training that goes on from an update
+    sees what it would have seen. With `shuffle` each pass has an order of its own in which sequences of like length
+    go together: it is cut into windows of several batches, each window sorted by length, and the batches shuffled.
+    Without `shuffle` all passes are the same.
+
+    Where all sequences are of one length there is no mask.
+
+    Args:
+        sequences: random access, `len` and `[i]` to an array (time, features) or (time,) of tokens: a split of a
+            data set's `load_data`, a list, or an array (batch, time, ...).
+        batch_size: int. Sequences in a batch; the last of a pass may have fewer.
+        key: `"targets"`, or `"inputs"` where the first frame is given and not predicted. Defaults to `"targets"`.
+        shuffle: bool. Whether each pass has an order of its own, rather than that of `sequences`. Defaults to
+            `False`.
+        window: int. Batches in a window that is sorted by length, with `shuffle`; 1 for none. Defaults to `50`.
+        seed: int >= 0. Of order and of random transformations. Defaults to `0`.
+        multiple: int. Batches are padded to a multiple of so many steps, so that fewer lengths are compiled. Defaults
+            to `1`.
+        process: pair of ints. (index, count): which share of the batches of every pass this process takes. The
+            batches left over by a division by count are dropped, so that all processes take equally many.
+            Defaults to `(0, 1)`, all.
+
+    Raises:
+        ValueError: names what is wrong with an argument.
+
+    Example:
+
+    >>> batches = Batches([np.zeros((5, 3)), np.ones((2, 3))], batch_size=2)
+    >>> batches[0]["targets"].shape, int(batches[0]["mask"].sum())
+    ((2, 5, 3), 7)
+    >>> model = RNN(units=4, output="gaussian")
+    >>> model.compile(optimizer="adam")
+    >>> history = model.fit(batches.dataset(), steps_per_epoch=len(batches), epochs=2, verbose=0)
+    """
+
+    def __init__(
+        self,
+        sequences,
+        batch_size,
+        key="targets",
+        shuffle=False,
+        window=50,
+        seed=0,
+        multiple=1,
+        process=(0, 1),
+    ):
+        for name, value in (("batch_size", batch_size), ("window", window), ("multiple", multiple)):
+            check_positive_int(name, value)
+        check_choice("key", key, ("inputs", "targets"))
+        index, count = process
+        if not 0 <= index < count:
+            raise ValueError(f"`process` must be (index, count) with 0 <= index < count. Received: process={process}.")
+        if not len(sequences):
+            raise ValueError("`sequences` holds none.")
+        self.sequences = sequences
+        self.batch_size = batch_size
+        self.key = key
+        self.shuffle = shuffle
+        self.window = window
+        self.seed = seed
+        self.multiple = multiple
+        self.process = process
+        self.lengths = lengths_of(sequences)
+        if len(self) == 0:
+            raise ValueError(f"There are fewer batches than processes. Received: process={process}.")
+        self.one_length = self.lengths.min() == self.lengths.max() and self.lengths[0] % multiple == 0
+        self._lock = threading.Lock()
+        self._orders = {}
+
+    def __len__(self):
+        """Batches a pass."""
+        return -(-len(self.sequences) // self.batch_size) // self.process[1]
+
+    def order(self, number):
+        """Indices of the sequences of each batch of a pass: a list of arrays."""
+        with self._lock:
+            if number not in self._orders:
+                # Batches of the pass before may still be read, by another thread.
+                self._orders = {n: order for n, order in self._orders.items() if n == number - 1}
+                self._orders[number] = self._new_order(number)
+            return self._orders[number]
+
+    def _new_order(self, number):
+        order, size = np.arange(len(self.sequences)), self.batch_size
+        if self.shuffle:
+            rng = np.random.default_rng([self.seed, 0, number])
+            order = rng.permutation(order)
+            if self.window > 1:
+                windows = np.split(order, range(self.window * size, len(order), self.window * size))
+                order = np.concatenate([w[np.argsort(self.lengths[w], kind="stable")] for w in windows])
+        batches = np.split(order, range(size, len(order), size))
+        if self.shuffle:
+            batches = [batches[i] for i in rng.permutation(len(batches))]
+        index, count = self.process
+        return batches[index::count][: len(self)]
+
+    def __getitem__(self, i):
+        if i < 0:
+            raise IndexError(f"Batches are numbered from 0. Received: {i}.")
+        number, position = divmod(i, len(self))
+        rng = np.random.default_rng([self.seed, 1, i, self.process[0]])
+        indices = [int(index) for index in self.order(number)[position]]
+        if self.shuffle and hasattr(self.sequences, "draw"):
+            sequences = [np.asarray(self.sequences.draw(index, rng)) for index in indices]
+        else:
+            sequences = [np.asarray(self.sequences[index]) for index in indices]
+        if self.one_length:
+            return {self.key: np.stack(sequences)}
+        lengths = np.array([len(sequence) for sequence in sequences])
+        time = -(-lengths.max() // self.multiple) * self.multiple
+        mask = np.arange(time) < lengths[:, None]
+        frames = np.zeros((*mask.shape, *sequences[0].shape[1:]), sequences[0].dtype)
+        frames[mask] = np.concatenate(sequences)
+        return {self.key: frames, "mask": mask}
+
+    def __iter__(self):
+        """The batches of the first pass."""
+        return (self[i] for i in range(len(self)))
+
+    def dataset(self, start=0, stop=None, num_threads=2, prefetch=8):
+        """Batches start, start + 1, ..., stop - 1, read ahead by Grain, as `fit` and `evaluate` take them.
+
+        Args:
+            start: int. Number of the first batch. Defaults to `0`.
+            stop: int or `None`. One past the last. Defaults to `None`, no end: `fit` needs `steps_per_epoch` then.
+            num_threads: int. That read. Defaults to `2`.
+            prefetch: int. Batches that are read ahead. Defaults to `8`.
+
+        Returns:
+            `grain.IterDataset`; on TensorFlow a `tf.data.Dataset` of it, which knows that lengths differ.
+        """
+        import grain
+
+        numbers = grain.MapDataset.range(start, 2**62 if stop is None else stop)
+        read_ahead = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=prefetch)
+        dataset = numbers.map(self.__getitem__).to_iter_dataset(read_ahead)
+        if keras.config.backend() != "tensorflow":
+            return dataset
+        import tensorflow as tf
+
+        signature = {}
+        for name, x in self[start].items():
+            shape = [None, x.shape[1] if self.one_length else None, *x.shape[2:]]
+            signature[name] = tf.TensorSpec(shape, tf.as_dtype(x.dtype))
+        return tf.data.Dataset.from_generator(lambda: dataset, output_signature=signature).prefetch(2)
+
+
+def lengths_of(sequences):
+    """Steps of each of `sequences`, (len(sequences),)."""
+    if hasattr(sequences, "lengths"):
+        return np.asarray(sequences.lengths)
+    if hasattr(sequences, "shape"):
+        return np.full(sequences.shape[0], sequences.shape[1])
+    return np.fromiter(map(len, sequences), "int64", len(sequences))
+
+
+class Mapped:
+    """Random access to a function of each of some sequences, which keeps their lengths.
+
+    Args:
+        sequences: random access.
+        function: from an array (time, ...) to another; with `random`, from (array, generator).
+        random: `None`; `"once"`, each sequence has one draw for ever; or `"anew"`, `mapped.draw(i, rng)`, which
+            `Batches` calls where it shuffles, is another each time. Defaults to `None`, nothing is drawn.
+        length: int or `None`. Steps of what `function` returns. Defaults to `None`, as many as it is given.
+    """
+
+    def __init__(self, sequences, function, random=None, length=None):
+        check_choice("random", random, (None, "once", "anew"))
+        self.sequences = sequences
+        self.function = function
+        self.random = random
+        self.lengths = lengths_of(sequences) if length is None else np.full(len(sequences), length)
+
+    @property
+    def manifest(self):
+        return self.sequences.manifest
+
+    def __len__(self):
+        return len(self.sequences)
+
+    def __getitem__(self, index):
+        sequence = self.sequences[index]
+        return self.function(sequence, np.random.default_rng(index)) if self.random else self.function(sequence)
+
+    def draw(self, index, rng):
+        return self.function(self.sequences[index], rng) if self.random == "anew" else self[index]

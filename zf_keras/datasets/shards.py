@@ -1,0 +1,329 @@
+"""Prepared data sets: sequences in memory-mapped shards with a manifest, written once, however often interrupted.
+
+A directory holds, for each split, shards of whole sequences: `train-00000.npy`, the frames (frames, features) or
+tokens (frames,) of all its sequences end to end, and `train-00000.ends.npy`, where each sequence ends. `manifest.json`
+is written last: a directory without it is not complete, and `write_shards` goes on with it where it was.
+"""
+
+import errno
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from zf_keras.arguments import check_choice, check_positive_int
+
+FORMAT = 1
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT)
+MANIFEST, PROGRESS = "manifest.json", "progress.json"
+
+
+class Moments:
+    """Count, mean and standard deviation of a stream of numbers, in float64 (Chan et al. 1979)."""
+
+    def __init__(self, count=0, mean=0.0, squares=0.0):
+        self.count, self.mean, self.squares = count, mean, squares
+
+    def add(self, values, piece=2**20):
+        flat = np.ravel(values)
+        for start in range(0, len(flat), piece):
+            self._add(np.asarray(flat[start : start + piece], "float64"))
+
+    def _add(self, values):
+        mean, total = values.mean(), self.count + values.size
+        delta = mean - self.mean
+        self.squares += np.square(values - mean).sum() + delta**2 * self.count * values.size / total
+        self.mean += delta * values.size / total
+        self.count = total
+
+    def statistics(self):
+        """Dict of mean and std, of the population."""
+        return {"mean": float(self.mean), "std": float(np.sqrt(self.squares / max(self.count, 1)))}
+
+    def state(self):
+        return {"count": int(self.count), "mean": float(self.mean), "squares": float(self.squares)}
+
+
+def write_shards(
+    directory,
+    dataset,
+    splits,
+    read,
+    settings=None,
+    survey=None,
+    statistics_of="train",
+    on_error="stop",
+    shard_bytes=64 * 2**20,
+    verbose=True,
+):
+    """Writes the sequences of a data set to shards; goes on with a directory that is not complete.
+
+    At most a shard and one sequence are in memory. Interrupted at any moment, by a kill or a full disk too, the
+    directory has no manifest, and the next call with the same arguments goes on after its last whole shard.
+
+    Args:
+        directory: path. Made if it is not there.
+        dataset: str. Name of the data set, for the manifest.
+        splits: dict from split to a list of sources (str: paths, say), in the order in which they are written.
+        read: function from (source, survey) to an iterable of arrays, (time, features) or (time,) of tokens, always
+            the same for the same source.
+        settings: dict of JSON values that tell how `read` makes sequences: what is prepared with other settings is
+            another data set. Defaults to `None`, none.
+        survey: function without arguments to a JSON value that `read` gets and the manifest keeps, such as a
+            vocabulary; called before the first source is read, if anything is to be done. Defaults to `None`.
+        statistics_of: str or `None`. The split whose mean and standard deviation over all values go into the
+            manifest. Defaults to `"train"`.
+        on_error: `"stop"`: an error of `read` is raised, with the source's name; or `"skip"`: the source is left
+            out, and named and counted in the manifest. (Of a source that fills shards before its error, those
+            sequences stay, and their number is in `"kept"`.) Defaults to `"stop"`.
+        shard_bytes: int. Size at which a shard is full. Defaults to 64 MiB.
+        verbose: bool. Whether to show a progress bar over the sources. Defaults to `True`.
+
+    Returns:
+        The manifest, a dict.
+
+    Raises:
+        ValueError: an argument is wrong, the directory holds another data set, or a source does not hold what the
+            others hold.
+        OSError: the disk is full, or the directory can't be written; what was written whole is kept.
+    """
+    check_choice("on_error", on_error, ("stop", "skip"))
+    check_positive_int("shard_bytes", shard_bytes)
+    directory = Path(directory)
+    sources = {split: [str(source) for source in of_split] for split, of_split in splits.items()}
+    identity = {
+        "format": FORMAT,
+        "dataset": dataset,
+        "settings": settings or {},
+        "statistics_of": statistics_of,
+        "shard_bytes": shard_bytes,
+        "sources": {split: [len(names), _digest("\n".join(names).encode())] for split, names in sources.items()},
+    }
+    identity = json.loads(json.dumps(identity))
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name in (MANIFEST, PROGRESS):
+            if (directory / name).exists():
+                progress = json.loads((directory / name).read_text())
+                _check_identity(directory, progress["identity"], identity)
+                if name == MANIFEST:
+                    return progress
+                break
+        else:
+            _refuse_strangers(directory)
+            progress = {
+                "identity": identity,
+                "survey": survey() if survey else None,
+                "splits": {},
+                "skipped": [],
+                "moments": Moments().state(),
+                "frame": None,
+            }
+            _write_json(directory / PROGRESS, progress)
+        _remove_unfinished(directory, progress)
+        writer = _Writer(directory, progress, on_error, shard_bytes, statistics_of)
+        bar = keras.utils.Progbar(max(1, sum(map(len, sources.values())))) if verbose else None
+        for split, names in sources.items():
+            writer.write_split(split, names, read, bar)
+            if names and not progress["splits"][split]["shards"]:
+                raise ValueError(f"The {len(names)} sources of {split!r} hold no sequence that could be read.")
+        manifest = {name: value for name, value in progress.items() if name != "moments"}
+        manifest["statistics"] = Moments(**progress["moments"]).statistics() if statistics_of else None
+        _write_json(directory / MANIFEST, manifest)
+        (directory / PROGRESS).unlink()
+    except OSError as error:
+        if error.errno in _DISK_ERRORS:
+            raise OSError(
+                errno.ENOSPC,
+                f"No space left for the shards in {directory}. Free some, and prepare again: it goes on after the "
+                "last whole shard.",
+            ) from error
+        raise
+    return manifest
+
+
+class _SourceError(Exception):
+    """A source can't be read; the cause says why."""
+
+
+class _Writer:
+    def __init__(self, directory, progress, on_error, shard_bytes, statistics_of):
+        self.directory = directory
+        self.progress = progress
+        self.on_error = on_error
+        self.shard_bytes = shard_bytes
+        self.statistics_of = statistics_of
+        self.moments = Moments(**progress["moments"])
+
+    def write_split(self, split, names, read, bar):
+        done = self.progress["splits"].setdefault(split, {"consumed": 0, "within": 0, "shards": []})
+        if bar:
+            bar.add(done["consumed"])
+        buffer, size = [], 0
+        for position in range(done["consumed"], len(names)):
+            name, start = names[position], len(buffer)
+            written = done["within"]  # sequences of this source that are in shards already
+            try:
+                for count, array in enumerate(self._sequences(name, read), start=1):
+                    if count <= written:
+                        continue
+                    buffer.append(array)
+                    size += array.nbytes
+                    if size >= self.shard_bytes:
+                        self._flush(split, buffer, position, count)
+                        buffer, size, start = [], 0, 0
+            except _SourceError as error:
+                self._skip(name, error.__cause__, done["within"])
+                buffer = buffer[:start]
+                size = sum(array.nbytes for array in buffer)
+            done["within"] = 0
+            done["consumed"] = position + 1
+            if bar:
+                bar.add(1)
+        self._flush(split, buffer, len(names), 0)
+
+    def _sequences(self, name, read):
+        try:
+            for array in read(name, self.progress["survey"]):
+                yield self._checked(array)
+        except Exception as error:
+            raise _SourceError from error
+
+    def _skip(self, name, error, kept):
+        if self.on_error == "stop":
+            raise ValueError(f"{name}: {error}") from error
+        self.progress["skipped"].append({"source": name, "error": str(error), "kept": kept})
+
+    def _checked(self, array):
+        array = np.asarray(array)
+        if array.ndim not in (1, 2) or 0 in array.shape:
+            raise ValueError(f"a sequence must be (time, features) or (time,). Received: shape={array.shape}.")
+        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+            raise ValueError(f"a sequence holds {array[~np.isfinite(array)][0]}.")
+        frame = {"shape": list(array.shape[1:]), "dtype": array.dtype.name}
+        if self.progress["frame"] is None:
+            self.progress["frame"] = frame
+        if frame != self.progress["frame"]:
+            raise ValueError(f"frames are {frame}, where those before are {self.progress['frame']}.")
+        return array
+
+    def _flush(self, split, arrays, consumed, within):
+        done = self.progress["splits"][split]
+        if arrays:
+            name = f"{split}-{len(done['shards']):05d}"
+            files = {
+                f"{name}.npy": np.concatenate(arrays),
+                f"{name}.ends.npy": np.cumsum([len(array) for array in arrays], dtype="int64"),
+            }
+            checksums = {file: _write_array(self.directory / file, array) for file, array in files.items()}
+            frames = sum(map(len, arrays))
+            done["shards"].append({"name": name, "sequences": len(arrays), "frames": frames, "sha256": checksums})
+            if split == self.statistics_of:
+                self.moments.add(files[f"{name}.npy"])
+        done["consumed"], done["within"] = consumed, within
+        self.progress["moments"] = self.moments.state()
+        _write_json(self.directory / PROGRESS, self.progress)
+
+
+def _digest(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def _write_whole(path, write):
+    """Writes beside `path` and puts it in place once it is on the disk."""
+    partial = path.with_name(f"partial-{path.name}")
+    with partial.open("wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def _write_json(path, value):
+    _write_whole(path, lambda file: file.write((json.dumps(value, indent=1) + "\n").encode()))
+
+
+def _write_array(path, array):
+    _write_whole(path, lambda file: np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False))
+    return checksum(path)
+
+
+def checksum(path):
+    """SHA-256 of a file, read in pieces."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_identity(directory, found, wanted):
+    for name, value in wanted.items():
+        if found.get(name) != value:
+            raise ValueError(
+                f"{directory} holds a data set prepared with {name}={found.get(name)!r}, not {name}={value!r}. "
+                "Choose another directory, or delete this one."
+            )
+
+
+def _refuse_strangers(directory):
+    strangers = [path.name for path in directory.iterdir() if not path.name.startswith("partial-")]
+    if strangers:
+        raise ValueError(f"{directory} is neither empty nor a prepared data set: it holds {sorted(strangers)[0]}.")
+
+
+def _remove_unfinished(directory, progress):
+    """Files that are in no list: of a shard that was being written."""
+    known = {MANIFEST, PROGRESS}
+    known |= {file for split in progress["splits"].values() for shard in split["shards"] for file in shard["sha256"]}
+    for path in directory.iterdir():
+        if path.name not in known and path.suffix in (".npy", ".json"):
+            path.unlink()
+
+
+class Shards:
+    """The sequences of one split of a prepared data set, memory-mapped; a random-access source for Grain.
+
+    Args:
+        directory: path. As given to `prepare`.
+        split: str. Such as `"train"`.
+        verify: bool. Whether to compare the checksums, which reads every byte. Defaults to `False`.
+
+    Raises:
+        FileNotFoundError: there is no complete data set.
+        ValueError: no such split, or a file that is not as it was written.
+    """
+
+    def __init__(self, directory, split, verify=False):
+        directory = Path(directory)
+        if not (directory / MANIFEST).exists():
+            state = (
+                "its preparation is not complete" if (directory / PROGRESS).exists() else "nothing was prepared there"
+            )
+            raise FileNotFoundError(f"{directory} has no {MANIFEST}: {state}.")
+        self.manifest = json.loads((directory / MANIFEST).read_text())
+        if split not in self.manifest["splits"]:
+            raise ValueError(f"`split` must be one of {sorted(self.manifest['splits'])}. Received: split={split!r}.")
+        shards = self.manifest["splits"][split]["shards"]
+        for file, expected in [pair for shard in shards for pair in shard["sha256"].items()]:
+            if not (directory / file).exists() or (verify and checksum(directory / file) != expected):
+                raise ValueError(f"{directory / file} is missing or not as it was written: delete the directory.")
+        self._frames = [np.load(directory / f"{shard['name']}.npy", mmap_mode="r") for shard in shards]
+        self._ends = [np.load(directory / f"{shard['name']}.ends.npy") for shard in shards]
+        self._first = np.cumsum([0] + [len(ends) for ends in self._ends])
+
+    @property
+    def lengths(self):
+        """Steps of every sequence, (sequences,)."""
+        return np.concatenate([np.diff(ends, prepend=0) for ends in self._ends] or [np.zeros(0, "int64")])
+
+    def __len__(self):
+        return int(self._first[-1])
+
+    def __getitem__(self, index):
+        if not 0 <= index < len(self):
+            raise IndexError(f"Sequence {index} of {len(self)}.")
+        shard = int(np.searchsorted(self._first, index, side="right")) - 1
+        row = index - self._first[shard]
+        ends = self._ends[shard]
+        return self._frames[shard][ends[row - 1] if row else 0 : ends[row]]
