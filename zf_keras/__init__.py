@@ -18,5 +18,5 @@ from zf_keras.models.storn.storn import STORN
 from zf_keras.models.variational_bilstm.variational_bilstm import VariationalBiLSTM
 from zf_keras.models.vrnn.vrnn import VRNN
 from zf_keras.models.z_forcing.z_forcing import ZForcing
-from zf_keras.schedules import KLAnnealing
+from zf_keras.schedules import DividedAfter, KLAnnealing
 from zf_keras.version import __version__

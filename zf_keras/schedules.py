@@ -36,3 +36,42 @@ class KLAnnealing(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self):
         return {"initial": self.initial, "increment": self.increment, "maximum": self.maximum}
+
+
+@keras.saving.register_keras_serializable("zf_keras")
+class DividedAfter(keras.optimizers.schedules.LearningRateSchedule):
+    """A constant rate that is divided again and again from some update on, as for SRNN on music.
+
+    initial / divisor^k at update n, k = 0 for n < start, else 1 + floor((n - start) / every).
+
+    Args:
+        initial: float. The rate at first.
+        divisor: float >= 1.
+        start: int. The first update with a smaller rate.
+        every: int. Updates from one division to the next.
+
+    Example:
+
+    >>> schedule = DividedAfter(1e-3, divisor=1.2, start=20 * 17, every=17)  # 17 updates an epoch, after 20 epochs
+    >>> round(float(schedule(20 * 17)), 7)
+    0.0008333
+    """
+
+    def __init__(self, initial, divisor, start, every):
+        if not initial > 0 or not divisor >= 1 or start < 0 or every < 1:
+            raise ValueError(
+                "DividedAfter needs initial > 0, divisor >= 1, start >= 0 and every >= 1. "
+                f"Received: initial={initial}, divisor={divisor}, start={start}, every={every}."
+            )
+        self.initial = initial
+        self.divisor = divisor
+        self.start = start
+        self.every = every
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32")
+        divisions = ops.maximum(0.0, 1.0 + ops.floor((step - self.start) / self.every))
+        return self.initial * ops.power(ops.cast(1.0 / self.divisor, "float32"), divisions)
+
+    def get_config(self):
+        return {"initial": self.initial, "divisor": self.divisor, "start": self.start, "every": self.every}

@@ -1,6 +1,28 @@
-"""Data sets."""
+"""Data sets: a module each, with `prepare` (files to shards, once) and `load_data` (shards to random access)."""
 
-from zf_keras.datasets import binarized_mnist, digits, fashion_mnist, mnist
+import importlib
+
+from zf_keras.datasets import digits
 from zf_keras.datasets.batches import Batches, Mapped
 from zf_keras.datasets.shards import Shards, write_shards
 from zf_keras.datasets.splits import Splits, load_splits
+
+NAMES = (
+    "binarized_mnist",
+    "blizzard",
+    "digits",
+    "fashion_mnist",
+    "imdb",
+    "ljspeech",
+    "mnist",
+    "piano_rolls",
+    "ptb",
+    "speech",
+    "text",
+    "timit",
+)
+
+
+def module(name):
+    """The module of a data set, one of `NAMES`."""
+    return importlib.import_module(f"zf_keras.datasets.{name}")

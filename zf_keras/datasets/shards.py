@@ -83,7 +83,7 @@ def write_shards(
         verbose: bool. Whether to show a progress bar over the sources. Defaults to `True`.
 
     Returns:
-        The manifest, a dict.
+        The manifest, a dict. Its `"splits"` count the sources that gave no sequence, `"empty"`.
 
     Raises:
         ValueError: an argument is wrong, the directory holds another data set, or a source does not hold what the
@@ -159,12 +159,12 @@ class _Writer:
         self.moments = Moments(**progress["moments"])
 
     def write_split(self, split, names, read, bar):
-        done = self.progress["splits"].setdefault(split, {"consumed": 0, "within": 0, "shards": []})
+        done = self.progress["splits"].setdefault(split, {"consumed": 0, "within": 0, "empty": 0, "shards": []})
         if bar:
             bar.add(done["consumed"])
         buffer, size = [], 0
         for position in range(done["consumed"], len(names)):
-            name, start = names[position], len(buffer)
+            name, start, count = names[position], len(buffer), 0
             written = done["within"]  # sequences of this source that are in shards already
             try:
                 for count, array in enumerate(self._sequences(name, read), start=1):
@@ -179,6 +179,8 @@ class _Writer:
                 self._skip(name, error.__cause__, done["within"])
                 buffer = buffer[:start]
                 size = sum(array.nbytes for array in buffer)
+            else:
+                done["empty"] += not count
             done["within"] = 0
             done["consumed"] = position + 1
             if bar:

@@ -1,0 +1,184 @@
+"""A run that was stopped, however and however often, ends as if it had not been."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from io import BytesIO
+
+import h5py
+import keras
+import pytest
+
+from zoo import recipes, runs
+from zoo.__main__ import main
+from zoo.runs import BEST, LAST, METRICS, Run, RunError
+
+RECIPE = """
+title = "a test"
+[data]
+dataset = "digits"
+frames = "rows"
+[model]
+class = "STORN"
+units = 6
+latent_dim = 2
+output = "bernoulli"
+dropout = 0.2
+[optimizer]
+class = "Adam"
+learning_rate = 0.01
+global_clipnorm = 1.0
+[schedule]
+kl_weight = { initial = 0.1, increment = 0.001 }
+learning_rate = { decay = "cosine" }
+[training]
+batch_size = 50
+steps_per_epoch = 7
+epochs = 6
+[evaluation]
+num_samples = 2
+batch_size = 250
+"""
+
+
+def begin(directory, text=RECIPE, **settings):
+    path = directory.parent / "recipe.toml"
+    path.write_text(text)
+    recipe = recipes.load(str(path), settings=[f"{key}={value}" for key, value in settings.items()])
+    return Run.begin(directory, recipe, small=False, data_directory=None)
+
+
+def weights(path):
+    """Everything in a .keras file: weights, optimizer, counters, random state."""
+    with zipfile.ZipFile(path) as file, h5py.File(BytesIO(file.read("model.weights.h5"))) as store:
+        found = {}
+        store.visititems(
+            lambda name, item: found.update({name: item[()].tobytes()}) if isinstance(item, h5py.Dataset) else None
+        )
+        return found
+
+
+def assert_same(run, other):
+    assert run.path(METRICS).read_text() == other.path(METRICS).read_text()
+    for name in (LAST, BEST):
+        first, second = weights(run.path(name)), weights(other.path(name))
+        assert len(first) > 30 and first.keys() == second.keys()
+        assert [key for key in first if first[key] != second[key]] == []
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    run = begin(tmp_path_factory.mktemp("whole") / "run")
+    runs.train(run, verbose=0)
+    assert len(run.rows()) == 6
+    return run
+
+
+def test_killed_at_random_steps(whole, tmp_path):
+    """kill -9, from outside, at random moments, until the run is done."""
+    run = begin(tmp_path / "run")
+    program = "import sys; from zoo import runs; runs.train(runs.Run(sys.argv[1]), verbose=0)"
+    rng, kills = random.Random(os.getpid()), 0
+    for attempt in range(30):
+        process = subprocess.Popen([sys.executable, "-c", program, str(run.directory)], stderr=subprocess.PIPE)
+        epochs = len(run.rows())
+        while process.poll() is None and len(run.rows()) == epochs and attempt < 2:
+            time.sleep(0.001)  # it is training now
+        time.sleep(rng.uniform(0, 0.1) if attempt < 2 else 0)
+        if attempt < 2:
+            process.send_signal(signal.SIGKILL)
+        error = process.communicate()[1].decode()
+        if process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL, error
+        kills += 1
+    assert kills >= 1
+    assert_same(run, whole)
+
+
+@pytest.mark.parametrize("moment", [2, 9])
+def test_stopped_before_or_after_each_file(whole, tmp_path, monkeypatch, moment):
+    run = begin(tmp_path / "run")
+    calls, replace = [], os.replace
+
+    def interrupted(*paths):
+        calls.append(paths)
+        if len(calls) == moment:
+            raise KeyboardInterrupt
+        replace(*paths)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            runs.train(run, verbose=0)
+    runs.train(Run(run.directory), verbose=0)
+    assert_same(run, whole)
+
+
+def test_stopped_within_an_epoch(whole, tmp_path, monkeypatch):
+    run = begin(tmp_path / "run")
+    check = runs.Epochs.on_train_batch_end
+
+    def interrupted(self, batch, logs=None):
+        check(self, batch, logs)
+        if (self.epoch, batch) == (2, 4):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs.Epochs, "on_train_batch_end", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            runs.train(run, verbose=0)
+    assert len(run.rows()) == 2
+    runs.train(Run(run.directory), verbose=0)
+    assert_same(run, whole)
+    before = run.path(LAST).read_bytes()
+    runs.train(Run(run.directory), verbose=0)  # nothing is left to do
+    assert run.path(LAST).read_bytes() == before
+
+
+def test_early_stopping_is_not_forgotten(tmp_path):
+    """The epochs without a better one are counted from the rows, those before the stop too."""
+    text = RECIPE.replace("learning_rate = 0.01", "learning_rate = 3.0").replace(
+        "epochs = 6", "epochs = 30\npatience = 2"
+    )
+    run = begin(tmp_path / "run", text)
+    runs.train(run, verbose=0)
+    rows = run.rows()
+    best = max(range(len(rows)), key=lambda i: rows[i]["val_elbo"])
+    assert len(rows) == best + 1 + 2 < 30
+    runs.train(Run(run.directory), verbose=0)
+    assert run.rows() == rows
+
+
+def test_two_processes_do_not_train_one_run(tmp_path):
+    import fcntl
+
+    run = begin(tmp_path / "run")
+    with run.path("lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(RunError, match="another process"):
+            runs.train(run, verbose=0)
+
+
+def test_a_full_disk(tmp_path, monkeypatch, capsys):
+    import errno
+
+    run = begin(tmp_path / "run")
+    save, saved = keras.Model.save, []
+
+    def full(self, path, **kwargs):
+        saved.append(path)
+        if len(saved) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(self, path, **kwargs)
+
+    monkeypatch.setattr(keras.Model, "save", full)
+    assert main(["resume", str(run.directory)]) == 1
+    assert "No space left to write" in capsys.readouterr().err
+    assert main(["resume", str(run.directory)]) == 0
+    assert len(run.rows()) == 6 and json.loads(run.path("results.json").read_text())["epoch"] >= 1

@@ -1,0 +1,91 @@
+"""The card of a run: what was trained on what, how it went and what it gave, to read."""
+
+import tomli_w
+
+from zoo.evaluation import best_epoch
+from zoo.files import whole_file, write_whole
+from zoo.runs import CARD, CURVES
+
+
+def write_card(run):
+    """Writes `curves.png` and `card.md` from the files of a run.
+
+    Returns:
+        The card's path.
+    """
+    rows = run.rows()
+    if rows:
+        _draw_curves(run, rows)
+    write_whole(run.path(CARD), "\n".join(_lines(run, rows)) + "\n")
+    return run.path(CARD)
+
+
+def _lines(run, rows):
+    values, environment, results = run.recipe.values, run.environment, run.results()
+    published = values.get("published")
+    yield f"# {values.get('title', run.name)}"
+    yield ""
+    yield f"Recipe `{run.name}`, {environment['date']}, {_machine(environment)}."
+    yield ""
+    if results:
+        yield f"## Results on {results['sequences']} {results['split']} sequences ({results['frames']} predicted frames)"
+        yield ""
+        units = list(next(iter(results["bounds"].values())))
+        yield f"| bound | {' | '.join(units)} |"
+        yield f"|---|{'---|' * len(units)}"
+        for bound, measured in results["bounds"].items():
+            yield f"| {bound} | {' | '.join(f'{measured[unit]:.4f}' for unit in units)} |"
+        if published:
+            numbers = (f"{published['value']:g}" if unit == published["metric"] else "" for unit in units)
+            yield f"| published ({published['bound']}) | {' | '.join(numbers)} |"
+        yield ""
+        error = results["standard_error"]
+        yield f"Standard error over sequences: {error:.3g} nats. {results['parameters']:,} parameters. "
+        if results["statistics"]:
+            mean, std = results["statistics"]["mean"], results["statistics"]["std"]
+            yield f"Frames were standardised by the training part: mean {mean:.6g}, standard deviation {std:.6g}."
+        if published:
+            yield f"The published number: {published['source']}."
+        if "(small)" in run.name:
+            yield "This is the recipe's small form: its numbers are not to be compared with the published one."
+        yield ""
+    if rows:
+        best = best_epoch(run)
+        yield "## Training"
+        yield ""
+        yield f"{len(rows)} epochs; the best validation ELBO, {rows[best - 1]['val_elbo']:.4f}, after epoch {best}."
+        yield ""
+        yield f"![ELBO and terms over the epochs]({CURVES})"
+        yield ""
+    yield "## Recipe"
+    yield ""
+    yield "```toml"
+    yield tomli_w.dumps(values).strip()
+    yield "```"
+
+
+def _machine(environment):
+    versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
+    return f"{environment['cpu_cores']} CPU cores, devices {', '.join(environment['devices'])}, {versions}"
+
+
+def _draw_curves(run, rows):
+    from matplotlib.figure import Figure
+
+    terms = [name for name in rows[0] if f"val_{name}" in rows[0] and name not in ("loss", "elbo", "kl_weight")]
+    figure = Figure(figsize=(6 * min(3, 1 + len(terms)), 4 * -(-(1 + len(terms)) // 3)), layout="constrained")
+    axes = figure.subplots(-(-(1 + len(terms)) // 3), min(3, 1 + len(terms)), squeeze=False).ravel()
+    epochs = [row["epoch"] for row in rows]
+    for axis, term in zip(axes, ["elbo", *terms], strict=False):
+        axis.plot(epochs, [row[term] for row in rows], label="training")
+        axis.plot(epochs, [row[f"val_{term}"] for row in rows], label="validation")
+        axis.axvline(best_epoch(run), color="0.7", linestyle=":", label="best")
+        axis.set_title(term)
+        axis.set_xlabel("epoch")
+        axis.set_ylabel("nats a sequence")
+        axis.grid(alpha=0.3)
+    axes[0].legend()
+    for axis in axes[1 + len(terms) :]:
+        axis.set_axis_off()
+    with whole_file(run.path(CURVES)) as partial:
+        figure.savefig(partial, dpi=100, format="png")

@@ -1,0 +1,129 @@
+"""What a trained run is worth: bounds in nats a sequence and a frame, and in the units of its data."""
+
+import json
+
+import keras
+import numpy as np
+
+from zoo.files import write_whole
+from zoo.runs import BEST, RESULTS, RunError, machine
+
+
+def best_model(run):
+    """The model of the best validation ELBO.
+
+    Raises:
+        RunError: no epoch was trained to its end.
+    """
+    if not run.path(BEST).exists():
+        raise RunError(f"{run.directory} has no {BEST} yet: `resume` it until an epoch is done.")
+    return keras.saving.load_model(run.path(BEST))
+
+
+def evaluate(run, split=None, num_samples=None, verbose=1):
+    """Measures the best model of a run and writes `results.json`.
+
+    Args:
+        run: `Run`.
+        split: `"train"`, `"valid"` or `"test"`. Defaults to `None`, the recipe's.
+        num_samples: int. K of the importance-weighted bound. Defaults to `None`, the recipe's.
+        verbose: 0 or 1. Whether to show progress bars. Defaults to `1`.
+
+    Returns:
+        Dict with `"bounds"`: a dict of each bound ("ELBO" and "IWAE-K", or "exact") in each unit, `"terms"`: nats a
+        sequence of each term of the loss, and what was scored.
+    """
+    settings = run.evaluation
+    split = split or settings["split"]
+    num_samples = num_samples or settings["num_samples"]
+    data = run.load_data()
+    sequences = getattr(data, split)
+    batches = run.batches(sequences, split if split != "train" else "valid")  # in order
+    model = best_model(run)
+    terms = model.evaluate(batches.dataset(), steps=len(batches), verbose=verbose, return_dict=True)
+    terms = {name: float(value) for name, value in terms.items()}
+    latents = bool(model.noise_dim)
+    progress = keras.utils.Progbar(len(batches)) if verbose else None
+    log_likelihoods = []
+    for i, batch in enumerate(batches):
+        scores = model.log_likelihood(
+            batch, num_samples if latents else 1, seed=i, batch_size=settings["pairs"], verbose=0
+        )
+        log_likelihoods.append(scores)
+        if progress:
+            progress.add(1)
+    log_likelihoods = np.concatenate(log_likelihoods).astype("float64")
+    given = int(batches.key == "inputs")
+    frames = int((batches.lengths - given).sum())
+    bounds = {"ELBO": np.full(len(sequences), terms["elbo"]), f"IWAE-{num_samples}": log_likelihoods}
+    if not latents:
+        bounds = {"exact": log_likelihoods}
+    results = {
+        "split": split,
+        "sequences": len(sequences),
+        "frames": frames,
+        "epoch": best_epoch(run),
+        "bounds": {name: _in_units(run, values, sequences, frames) for name, values in bounds.items()},
+        "standard_error": float(log_likelihoods.std() / len(log_likelihoods) ** 0.5),
+        "terms": terms,
+        "parameters": int(model.count_params()),
+        "statistics": getattr(sequences, "manifest", {}).get("statistics"),
+        "seed": run.training["seed"],
+        **machine(),
+    }
+    write_whole(run.path(RESULTS), json.dumps(results, indent=1) + "\n")
+    return results
+
+
+def best_epoch(run):
+    """Number, from 1, of the epoch that `best.keras` is of."""
+    return 1 + int(np.argmax([row["val_elbo"] for row in run.rows()]))
+
+
+def _in_units(run, log_likelihoods, sequences, frames):
+    units = {
+        "nats a sequence": float(log_likelihoods.mean()),
+        "nats a frame": float(log_likelihoods.sum() / frames),
+    }
+    measures = getattr(run.dataset, "measures", None)
+    return units | ({} if measures is None else measures(log_likelihoods, sequences))
+
+
+def table(run, results):
+    """The results as lines of text, the published number beside them where there is one."""
+    published = run.recipe.values.get("published")
+    yield f"{run.name}: {results['sequences']} {results['split']} sequences, {results['frames']} predicted frames"
+    for bound, units in results["bounds"].items():
+        for unit, value in units.items():
+            error = ""
+            if unit == "nats a sequence" and bound != "ELBO":
+                error = f" (standard error {results['standard_error']:.3g})"
+            yield f"  {bound:<8} {value:>12.4f} {unit}{error}"
+    if published:
+        yield f"  published {published['value']:>11g} {published['metric']}, {published['bound']} ({published['source']})"
+
+
+def generate(run, count, length=None, temperature=1.0, seed=0):
+    """Draws samples of the best model of a run and writes them as the files of its data, and as `samples.npz`.
+
+    Args:
+        run: `Run`.
+        count: int. How many.
+        length: int or `None`. Steps of each. Defaults to `None`, the median of the training part.
+        temperature: float. As for the models' `generate`. Defaults to `1.0`.
+        seed: int. Defaults to `0`.
+
+    Returns:
+        List of the paths written, in the folder `samples` of the run.
+    """
+    data = run.load_data()
+    model = best_model(run)
+    if length is None:
+        length = int(np.median(run.batches(data.train, "valid").lengths))
+    samples = model.generate(count, length, temperature=temperature, seed=seed)
+    directory = run.path("samples")
+    directory.mkdir(exist_ok=True)
+    np.savez_compressed(directory / "samples.npz", samples=samples)
+    write = getattr(run.dataset, "write_samples", None)
+    manifest = getattr(data.train, "manifest", None)
+    return [directory / "samples.npz", *(write(samples, directory, manifest) if write else [])]

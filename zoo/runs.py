@@ -1,0 +1,401 @@
+"""A run: the folder of one training, from its recipe to its card.
+
+    recipe.toml        the recipe as resolved
+    environment.json   versions, machine, data
+    metrics.csv        a row an epoch
+    tensorboard/       the same, for TensorBoard
+    last.keras         the model after the last epoch: weights, optimizer, schedules, random state
+    best.keras         the model of the best validation ELBO
+    train.log          what happened when
+    results.json       what `evaluate` measured
+    card.md            all of it to read, with curves.png
+
+After each epoch the row is written first, then last.keras, then best.keras: each file is whole at any moment, and
+what is read from last.keras, the number of epochs, says which rows count. Everything that training goes on from is a
+function of these files, so that a run that was stopped, however and however often, ends as if it had not been.
+"""
+
+import csv
+import datetime
+import fcntl
+import importlib
+import importlib.metadata
+import json
+import logging
+import math
+import os
+import platform
+import shutil
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tomli_w
+
+from zf_keras import datasets
+from zf_keras.datasets import Batches
+from zoo import recipes
+from zoo.files import whole_file, write_whole
+
+RECIPE, ENVIRONMENT, METRICS, LAST, BEST = "recipe.toml", "environment.json", "metrics.csv", "last.keras", "best.keras"
+LOG, RESULTS, CARD, CURVES = "train.log", "results.json", "card.md", "curves.png"
+
+
+class RunError(Exception):
+    """A run can't go on; the message says why and what to do."""
+
+
+class NonFiniteError(RunError):
+    """An update or a validation was not finite."""
+
+
+class Run:
+    """A run's folder, and what its recipe makes of the data.
+
+    Args:
+        directory: path. Of a run that was begun.
+
+    Raises:
+        RunError: there is no run.
+    """
+
+    def __init__(self, directory):
+        self.directory = Path(directory)
+        if not (self.directory / RECIPE).is_file():
+            raise RunError(f"{directory} is not the folder of a run: it has no {RECIPE}.")
+        self.environment = json.loads((self.directory / ENVIRONMENT).read_text())
+        text = (self.directory / RECIPE).read_text(encoding="utf-8")
+        self.recipe = recipes.from_text(str(self.directory / RECIPE), text)
+        self.name = self.environment["recipe"]
+
+    @classmethod
+    def begin(cls, directory, recipe, small, data_directory):
+        """Makes the folder.
+
+        Args:
+            directory: path. New, or empty.
+            recipe: `Recipe`.
+            small: bool. Whether it is the small form.
+            data_directory: path. Of the prepared data, `None` for bundled data.
+
+        Raises:
+            RunError: there is something in the folder.
+        """
+        directory = Path(directory)
+        if directory.exists() and any(directory.iterdir()):
+            begun = (directory / RECIPE).is_file()
+            what = "Go on with it by `resume`, or choose" if begun else "Choose"
+            raise RunError(f"{directory} is not empty. {what} another folder by --run-dir.")
+        directory.mkdir(parents=True, exist_ok=True)
+        environment = {
+            "recipe": recipe.name + (" (small)" if small else ""),
+            "data": None if data_directory is None else str(Path(data_directory).resolve()),
+            "data_checksum": None if data_directory is None else _data_checksum(data_directory),
+            **machine(),
+        }
+        write_whole(directory / ENVIRONMENT, json.dumps(environment, indent=1) + "\n")
+        write_whole(directory / RECIPE, tomli_w.dumps(recipe.values))  # last: with it the run is there
+        return cls(directory)
+
+    def path(self, name):
+        return self.directory / name
+
+    @property
+    def training(self):
+        return recipes.table(self.recipe, "training")
+
+    @property
+    def evaluation(self):
+        return recipes.table(self.recipe, "evaluation")
+
+    @property
+    def dataset(self):
+        """The module of the data set."""
+        return datasets.module(self.recipe.values["data"]["dataset"])
+
+    def load_data(self):
+        """`Splits` of the recipe's data.
+
+        Raises:
+            RunError: the data is not that which the run was begun with.
+        """
+        directory = self.environment["data"]
+        if directory is not None and _data_checksum(directory) != self.environment["data_checksum"]:
+            raise RunError(f"{directory} holds other data than the run was begun with.")
+        return load_data(self.recipe, directory)
+
+    def batches(self, sequences, split):
+        """`Batches` of a split: shuffled for training, else in order."""
+        training, key = self.training, getattr(self.dataset, "KEY", "targets")
+        shared = {"key": key, "multiple": training["multiple"]}
+        if split == "train":
+            order = {"shuffle": True, "window": training["window"], "seed": training["seed"]}
+            return Batches(sequences, training["batch_size"], **order, **shared)
+        return Batches(sequences, self.evaluation["batch_size"], **shared)
+
+    def steps_per_epoch(self, batches):
+        return self.training["steps_per_epoch"] or len(batches)
+
+    def new_model(self, data, steps_per_epoch):
+        """The compiled model before its first update."""
+        keras.utils.set_random_seed(self.training["seed"])
+        says = getattr(self.dataset, "model_arguments", None)
+        arguments = says(data.train.manifest) if says else {}
+        model = recipes.new_model(self.recipe, steps_per_epoch, arguments)
+        model.compile(optimizer=recipes.new_optimizer(self.recipe, steps_per_epoch))
+        return model
+
+    def last_model(self, data, steps_per_epoch):
+        """The model to go on with, and how many epochs it has been trained."""
+        if not self.path(LAST).exists():
+            return self.new_model(data, steps_per_epoch), 0
+        model = keras.saving.load_model(self.path(LAST))
+        epochs, rest = divmod(int(model.optimizer.iterations), steps_per_epoch)
+        if rest:
+            raise RunError(f"{self.path(LAST)} is not of a whole number of epochs of {steps_per_epoch} updates.")
+        return model, epochs
+
+    def rows(self):
+        """Metrics of the epochs that were trained: a list of dicts."""
+        if not self.path(METRICS).exists():
+            return []
+        with self.path(METRICS).open(newline="") as file:
+            return [
+                {name: int(value) if name == "epoch" else float(value) for name, value in row.items()}
+                for row in csv.DictReader(file)
+            ]
+
+    def write_rows(self, rows):
+        with whole_file(self.path(METRICS)) as partial, partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]) if rows else ["epoch"])
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def results(self):
+        """What `evaluate` measured, or `None`."""
+        return json.loads(self.path(RESULTS).read_text()) if self.path(RESULTS).exists() else None
+
+
+def load_data(recipe, directory):
+    """`Splits` of a recipe's data, prepared in `directory`.
+
+    Raises:
+        RunError: it is not there, or was prepared with other settings than the recipe's.
+    """
+    data = recipe.values["data"]
+    arguments = {key: data[key] for key in recipes.data_arguments(data["dataset"], "load_data") if key in data}
+    if directory is None:
+        return datasets.module(data["dataset"]).load_data(**arguments)
+    try:
+        splits = datasets.module(data["dataset"]).load_data(directory, **arguments)
+    except FileNotFoundError as error:
+        raise RunError(
+            f"{error} Prepare it by `python -m zoo prepare {recipe.name} --source DIR`, or train with --source DIR."
+        ) from error
+    settings = splits.train.manifest["identity"]["settings"]
+    for key in recipes.data_arguments(data["dataset"], "prepare"):
+        if key in data and settings.get(key, data[key]) != data[key]:
+            raise recipe.error(
+                f"data.{key}",
+                f"the data in {directory} was prepared with {key} = {settings[key]!r}, the recipe has {data[key]!r}.",
+            )
+    return splits
+
+
+def _data_checksum(directory):
+    return datasets.shards.checksum(Path(directory) / datasets.shards.MANIFEST)
+
+
+def machine():
+    """What a run ran on, and when."""
+    backend = keras.config.backend()
+    names = ("zf_keras", "keras", backend, "tensorflow-probability", "numpy")
+    devices = keras.distribution.list_devices() if backend == "jax" else _tensorflow_devices()
+    return {
+        "backend": backend,
+        "versions": {name: importlib.metadata.version(name) for name in names},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu_cores": os.cpu_count(),
+        "devices": devices,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+
+
+def _tensorflow_devices():
+    import tensorflow as tf
+
+    return [device.device_type for device in tf.config.list_logical_devices()]
+
+
+def train(run, verbose="auto"):
+    """Trains a run to its end, from where it is.
+
+    Args:
+        run: `Run`.
+        verbose: as for `fit`.
+
+    Raises:
+        RunError: it is being trained by another process, its data is not there, or an update was not finite.
+        OSError: the disk is full.
+    """
+    with run.path("lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunError(f"{run.directory} is being trained by another process.") from error
+        log = _logger(run.path(LOG))
+        try:
+            _train(run, log, verbose)
+        except BaseException as error:
+            log.error("Stopped: %s", str(error) or type(error).__name__)
+            raise
+        finally:
+            for handler in log.handlers:
+                handler.close()
+
+
+def _train(run, log, verbose):
+    data = run.load_data()
+    batches, valid = run.batches(data.train, "train"), run.batches(data.valid, "valid")
+    steps = run.steps_per_epoch(batches)
+    model, epoch = run.last_model(data, steps)
+    rows = run.rows()[:epoch]
+    if len(rows) < epoch:
+        raise RunError(f"{run.path(METRICS)} has {len(rows)} rows, {run.path(LAST)} is of {epoch} epochs.")
+    if epoch:
+        run.write_rows(rows)  # without those of epochs whose model was not written
+    state = Epochs(run, steps, rows, log)
+    if rows and state.best_epoch == epoch:
+        _copy(run.path(LAST), run.path(BEST))
+    if epoch >= run.training["epochs"] or state.waited_enough():
+        log.info("Trained for %d epochs: complete.", epoch)
+        return
+    log.info("%s after %d epochs of %d updates", "Goes on" if epoch else "Begins", epoch, steps)
+    try:
+        model.fit(
+            batches.dataset(start=epoch * steps),
+            steps_per_epoch=steps,
+            initial_epoch=epoch,
+            epochs=run.training["epochs"],
+            validation_data=valid.dataset(),
+            validation_steps=len(valid),
+            callbacks=[state],
+            shuffle=False,  # the batches are
+            verbose=verbose,
+        )
+    except NonFiniteError as error:
+        raise _diagnosed(run, data, batches, steps, error) from error
+    log.info("Trained for %d epochs: complete. Best was epoch %d.", len(state.rows), state.best_epoch)
+
+
+class Epochs(keras.callbacks.Callback):
+    """Rows, checkpoints, early stopping, and the check that every update is finite."""
+
+    def __init__(self, run, steps, rows, log):
+        super().__init__()
+        self.run = run
+        self.steps = steps
+        self.rows = rows
+        self.log = log
+        self.patience = run.training["patience"]
+        self.summaries = None
+
+    @property
+    def best_epoch(self):
+        """Number, from 1, of the epoch with the best validation ELBO: the first such."""
+        return 1 + int(np.argmax([row["val_elbo"] for row in self.rows]))
+
+    def waited_enough(self):
+        return bool(self.patience and self.rows and len(self.rows) - self.best_epoch >= self.patience)
+
+    def on_train_begin(self, logs=None):
+        from tensorboard.summary import Writer
+
+        self.summaries = Writer(str(self.run.path("tensorboard")))
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch, self.start = epoch, time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        # The metrics are means over the epoch so far: of one that is not finite they stay so.
+        if not math.isfinite(logs["loss"]):
+            raise NonFiniteError(self.epoch * self.steps + batch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        seconds = time.perf_counter() - self.start
+        if not all(np.isfinite(keras.ops.convert_to_numpy(weight)).all() for weight in self.model.trainable_weights):
+            raise NonFiniteError((epoch + 1) * self.steps - 1)
+        row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
+        for name, value in row.items():
+            if not math.isfinite(value):
+                raise RunError(f"Validation after epoch {epoch + 1}: {name} is {value}. {_advice(self.run)}")
+        row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        self.rows.append(row)
+        self.run.write_rows(self.rows)
+        with whole_file(self.run.path(LAST)) as partial:
+            self.model.save(partial)
+        if self.best_epoch == epoch + 1:
+            _copy(self.run.path(LAST), self.run.path(BEST))
+        for name, value in row.items():
+            if name != "epoch":
+                self.summaries.add_scalar(name, value, (epoch + 1) * self.steps)
+        self.summaries.add_scalar("seconds", seconds, (epoch + 1) * self.steps)
+        self.summaries.flush()
+        self.log.info("Epoch %d: val_elbo %.6g, %.1f s", epoch + 1, row["val_elbo"], seconds)
+        if self.waited_enough():
+            self.log.info("No better validation ELBO for %d epochs.", self.patience)
+            self.model.stop_training = True
+
+    def on_train_end(self, logs=None):
+        self.summaries.close()
+
+
+def _copy(source, target):
+    with whole_file(target) as partial:
+        shutil.copyfile(source, partial)
+
+
+def _advice(run):
+    return (
+        f"{LAST} and {BEST} in {run.directory} are of the last good epoch. Try a lower optimizer.learning_rate or "
+        "optimizer.global_clipnorm, or model.clip where the model has it."
+    )
+
+
+def _diagnosed(run, data, batches, steps, error):
+    """The error of a run whose metrics were not finite at an update, with the update and the term that failed.
+
+    An update can leave weights that are not finite and show itself in the next one's terms only. So the updates of the
+    epoch are made again, with a look at terms and weights after each.
+    """
+    stopped_at = error.args[0]
+    model, epoch = run.last_model(data, steps)
+    for step in range(epoch * steps, stopped_at + 1):
+        terms = model.train_on_batch(batches[step], return_dict=True)
+        failed = [name for name, value in terms.items() if not math.isfinite(value)]
+        model.reset_metrics()
+        if failed:
+            what = ", ".join(name for name in failed if name not in ("loss", "elbo")) or "loss"
+            what = f"{what} not finite"
+        elif not all(np.isfinite(keras.ops.convert_to_numpy(w)).all() for w in model.trainable_weights):
+            what = "the gradient not finite, all terms of the loss finite"
+        else:
+            continue
+        number, position = divmod(step, len(batches))
+        indices = ", ".join(map(str, batches.order(number)[position].tolist()))
+        return NonFiniteError(
+            f"Update {step} (epoch {step // steps + 1}, batch {step % steps}; training sequences {indices}): {what}. "
+            + _advice(run)
+        )
+    return NonFiniteError(f"Update {stopped_at}: not finite, but not so when it was made again. {_advice(run)}")
+
+
+def _logger(path):
+    log = logging.getLogger(f"zoo.{path}")
+    log.handlers = [logging.FileHandler(path)]
+    log.handlers[0].setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    return log
