@@ -13,7 +13,6 @@ import pytest
 
 import zf_keras
 from tests.models.test_released_weights import REFERENCE
-from zf_keras.datasets.digits import load_data
 from zf_keras.models.sequence_model import SequenceModel
 from zf_keras.models.z_forcing import from_released_weights
 
@@ -32,14 +31,15 @@ def names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with np.load(REFERENCE / "gaussian_aux_zh.npz") as file:
         np.savez("checkpoint.npz", **{name[2:]: file[name] for name in file if name.startswith("w.")})
-    own = {"np": np, "keras": keras, "load_data": load_data, "from_released_weights": from_released_weights}
+    own = {"np": np, "keras": keras, "from_released_weights": from_released_weights}
     return {**vars(zf_keras), **own}
 
 
 def test_docstrings(names):
     runner, count = doctest.DocTestRunner(Checker(), verbose=False), 0
     for module in MODULES:
-        for test in doctest.DocTestFinder().find(importlib.import_module(module), globs=dict(names)):
+        module = importlib.import_module(module)
+        for test in doctest.DocTestFinder().find(module, globs={**names, **vars(module)}):
             count += runner.run(test).attempted
     assert runner.failures == 0
     assert count > 20

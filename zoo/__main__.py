@@ -71,8 +71,9 @@ def parser():
     sub = command(
         "train",
         "trains a recipe in a folder of its own, evaluates it and writes its card",
-        "Trains a recipe. The folder holds the resolved recipe, metrics.csv, TensorBoard events, the last and the best\n"
-        "model, a log, and at the end a card. Stopped at any moment, `resume` goes on, and ends as if never stopped.",
+        "Trains a recipe. The folder holds the resolved recipe, metrics.csv, TensorBoard events, the last and\n"
+        "the best model, a log, and at the end a card. Stopped at any moment, `resume` goes on, and ends as if\n"
+        "never stopped.",
     )
     sub.add_argument("recipe", metavar="RECIPE", help="name of a recipe, or a TOML file")
     recipe_settings(sub)

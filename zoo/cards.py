@@ -28,7 +28,8 @@ def _lines(run, rows):
     yield f"Recipe `{run.name}`, {environment['date']}, {_machine(environment)}."
     yield ""
     if results:
-        yield f"## Results on {results['sequences']} {results['split']} sequences ({results['frames']} predicted frames)"
+        counts = f"{results['sequences']:,} {results['split']} sequences ({results['frames']:,} predicted frames)"
+        yield f"## Results on {counts}"
         yield ""
         units = list(next(iter(results["bounds"].values())))
         yield f"| bound | {' | '.join(units)} |"

@@ -100,7 +100,8 @@ def table(run, results):
                 error = f" (standard error {results['standard_error']:.3g})"
             yield f"  {bound:<8} {value:>12.4f} {unit}{error}"
     if published:
-        yield f"  published {published['value']:>11g} {published['metric']}, {published['bound']} ({published['source']})"
+        yield f"  published {published['value']:>11g} {published['metric']}, {published['bound']}"
+        yield f"            by {published['source']}"
 
 
 def generate(run, count, length=None, temperature=1.0, seed=0):

@@ -73,9 +73,8 @@ def write_samples(samples, directory, manifest):
     side = round(np.prod(samples.shape[1:]) ** 0.5)
     columns = int(np.ceil(len(samples) ** 0.5))
     rows = -(-len(samples) // columns)
-    framed = np.pad(
-        samples.reshape(-1, side, side), ((0, rows * columns - len(samples)), (1, 1), (1, 1)), constant_values=0.3
-    )
+    squares = samples.astype("float32").reshape(-1, side, side)
+    framed = np.pad(squares, ((0, rows * columns - len(samples)), (1, 1), (1, 1)), constant_values=0.3)
     grid = framed.reshape(rows, columns, side + 2, side + 2).swapaxes(1, 2).reshape(rows * (side + 2), -1)
     path = Path(directory) / "samples.png"
     grid = grid.repeat(4, axis=0).repeat(4, axis=1)

@@ -47,8 +47,7 @@ def prepare(source, directory, valid=10_000, on_error="stop", verbose=True, data
     check_positive_int("valid", valid)
     with sources.opened(source, directory) as folder:
         paths = {split: sources.find(folder, f"{name}.gz", name) for split, name in FILES.items()}
-        with _open(paths["train"]) as file:
-            count = _read_header(file)[0]
+        count = _count(paths["train"])
         if count <= valid:
             raise ValueError(f"`valid` must be less than the {count} training images. Received: valid={valid}.")
         parts = {
@@ -79,10 +78,18 @@ def read_idx(path, start=0, stop=None):
                     raise EOFError(f"it ends in image {i} of {count}")
                 if i >= start:
                     yield np.frombuffer(data, "uint8").reshape(rows, columns)
-            if stop is None and file.read(1):
+            if stop in (None, count) and file.read(1):
                 raise ValueError(f"more data than the {count} images that it should hold")
         except EOFError as error:
             raise ValueError(f"truncated: {error}") from error
+
+
+def _count(path):
+    with _open(path) as file:
+        try:
+            return _read_header(file)[0]
+        except (ValueError, EOFError, OSError) as error:
+            raise ValueError(f"{path}: {error}") from error
 
 
 def _open(path):

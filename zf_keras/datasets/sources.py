@@ -1,13 +1,19 @@
 """Files to prepare: of a folder, or of an archive that is unpacked first."""
 
 import contextlib
+import gzip
+import hashlib
+import lzma
 import os
 import shutil
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
+
+from zf_keras.arguments import check_rate
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
@@ -35,8 +41,12 @@ def opened(source, directory):
         raise FileNotFoundError(f"`source` {source} does not exist.")
     if not source.name.lower().endswith(ARCHIVES):
         raise ValueError(f"`source` must be a folder or an archive ({', '.join(ARCHIVES)}). Received: {source}.")
-    unpacked = Path(directory) / "partial-source"
+    stat = source.stat()
+    state = hashlib.sha256(f"{source.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:16]
+    unpacked = Path(directory) / f"partial-source-{state}"
     if not unpacked.exists():
+        for stale in Path(directory).glob("partial-source-*"):
+            shutil.rmtree(stale, ignore_errors=True)
         unfinished = Path(directory) / "partial-unpacking"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
@@ -60,15 +70,17 @@ def _unpack(source, directory):
         else:
             with tarfile.open(source) as archive:
                 archive.extractall(directory, filter="data")
+                while archive.fileobj.read(2**20):  # to the checksum at the end of a compressed one
+                    pass
     except tarfile.FilterError as error:
         raise UnsafeArchiveError(f"{source}: {error}. Nothing was unpacked.") from error
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+    except (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError) as error:
         raise ValueError(f"{source} is not a whole archive: {error}.") from error
 
 
 def _check_member(source, name):
     path = Path(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+    if path.is_absolute() or ".." in path.parts or ":" in name.split("/")[0]:
         raise UnsafeArchiveError(f"{source}: member {name!r} is outside of the archive. Nothing was unpacked.")
 
 
@@ -121,8 +133,10 @@ def split_names(names, valid, test, seed):
         Dict of lists, each in the order of `names`.
 
     Raises:
-        ValueError: nothing is left to train on.
+        ValueError: a share is not in [0, 1), or nothing is left to train on.
     """
+    check_rate("valid", valid)
+    check_rate("test", test)
     order = np.random.default_rng(seed).permutation(len(names))
     counts = {
         name: max(1, round(share * len(names))) if share else 0 for name, share in (("valid", valid), ("test", test))

@@ -1,0 +1,303 @@
+"""Polyphonic music as piano rolls: which of the 88 notes of a piano sound in each frame, as zeros and ones.
+
+Source: N. Boulanger-Lewandowski, http://www-etud.iro.umontreal.ca/~boulanni/icml2012: JSB Chorales, Nottingham,
+MuseData and Piano-midi.de, as MIDI files and as pickles. Licence: none is stated for the benchmark; the music comes
+from four collections with terms of their own.
+Citation: N. Boulanger-Lewandowski, Y. Bengio and P. Vincent, "Modeling Temporal Dependencies in High-Dimensional
+Sequences: Application to Polyphonic Music Generation and Transcription", ICML 2012.
+
+Frame 0 of a sequence is given, the others are predicted: `Batches(..., key=KEY)`. Training sequences are cut into
+pieces of 100 predicted frames, as by the authors of SRNN (M. Fraccaro et al., NeurIPS 2016), whose pieces may run from
+one song into the next; here none does, except in data that they cut.
+
+Layout: one of these, anywhere below a folder; arrays or a pickle are taken before MIDI files.
+
+    NAME.npz                arrays `train`, `valid` and `test`, (sequences, time, 88) of 0 and 1, or (sequences, time,
+                            11) of bits packed by `numpy.packbits`; and for each part that is padded, such as `test`,
+                            `test_lengths` (sequences,), frame 0 included
+    NAME.pickle, NAME.pkl   a dict of "train", "valid" and "test": lists of songs, lists of frames, tuples or lists of
+                            MIDI notes, 21 to 108. Nothing in it is executed
+    train/, valid/, test/   with MIDI files (.mid, .midi) in them or in folders below; or MIDI files without such
+                            folders, which are dealt out at random
+"""
+
+import contextlib
+import io
+import numbers
+import pickle
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from zf_keras.arguments import check_positive, check_positive_int
+from zf_keras.datasets import midi, sources
+from zf_keras.datasets.batches import Mapped
+from zf_keras.datasets.midi import MAX_FRAMES, NOTES, STEP_SECONDS
+from zf_keras.datasets.shards import write_shards
+from zf_keras.datasets.splits import Splits, load_splits
+
+KEY = "inputs"
+PICKLES, MIDI_FILES = (".pickle", ".pkl"), (".mid", ".midi")
+MAX_PICKLE_BYTES = 2**28
+
+
+def prepare(
+    source,
+    directory,
+    name=None,
+    piece_frames=100,
+    step_seconds=STEP_SECONDS,
+    valid=0.1,
+    test=0.1,
+    seed=0,
+    on_error="stop",
+    verbose=True,
+):
+    """Writes the piano rolls to shards.
+
+    Args:
+        source: path. A folder as in the layout, an archive of it, or one .npz file or pickle.
+        directory: path. Where the shards go.
+        name: str or `None`. Which set of a folder with several: the beginning of the name of a file or folder, such
+            as `"jsb_chorales"`; case, blanks and punctuation don't count. Defaults to `None`, the only one.
+        piece_frames: int or `None`. Predicted frames in a piece of a training sequence: pieces have one frame more,
+            the last of the piece before, and the last of a sequence may have fewer. `None` for whole sequences. Those
+            of valid and test are whole. Defaults to `100`.
+        step_seconds: float. Time from frame to frame, of MIDI files. Defaults to `0.3`.
+        valid: float. Share of MIDI files without folders `train`, `valid` and `test` that go to valid. Defaults to
+            `0.1`.
+        test: float. Likewise to test. Defaults to `0.1`.
+        seed: int. Of dealing them out. Defaults to `0`.
+        on_error: `"stop"` or `"skip"`, as for `write_shards`, for each sequence. Defaults to `"stop"`.
+        verbose: bool. Whether to show a progress bar. Defaults to `True`.
+
+    Returns:
+        The manifest, a dict.
+
+    Raises:
+        FileNotFoundError: nothing of the layout is there.
+        ImportError: the files are MIDI, and mido is not installed.
+        ValueError: an argument is wrong, a file is not as it should be, or a sequence has less than 2 frames.
+    """
+    if piece_frames is not None:
+        check_positive_int("piece_frames", piece_frames)
+    check_positive("step_seconds", step_seconds)
+    source, settings = Path(source), {"piece_frames": piece_frames}
+    one_file = source.is_file() and source.suffix.lower() in (".npz", *PICKLES)
+    with contextlib.nullcontext(source.parent) if one_file else sources.opened(source, directory) as folder:
+        files = [source.name] if one_file else _find(folder, name)
+        if Path(files[0]).suffix.lower() in MIDI_FILES:
+            midi.import_mido()
+            settings["step_seconds"] = step_seconds
+            splits = _split_files(files, valid, test, seed)
+            songs = {split: {file: folder / file for file in part} for split, part in splits.items()}
+
+            def to_roll(path):
+                return midi.read_midi(path, step_seconds)
+        else:
+            (file,) = files
+            read, to_roll = (read_npz, np.asarray) if file.lower().endswith(".npz") else (read_pickle, notes_to_roll)
+            splits = read(folder / file)
+            songs = {s: {f"{file}, {s} {i}": song for i, song in enumerate(part)} for s, part in splits.items()}
+        every = {key: song for part in songs.values() for key, song in part.items()}
+
+        def read_song(key, _):
+            roll = to_roll(every[key])
+            if len(roll) < 2:
+                raise ValueError(f"{len(roll)} frames, of which the first is given, leave nothing to predict")
+            return cut(roll, piece_frames) if key in songs["train"] else [roll]
+
+        return write_shards(
+            directory,
+            "piano_rolls",
+            {split: list(part) for split, part in songs.items()},
+            read_song,
+            settings=settings,
+            statistics_of=None,
+            on_error=on_error,
+            verbose=verbose,
+        )
+
+
+def _find(folder, name):
+    """The one .npz file or pickle below a folder, or else its MIDI files; of the set `name`."""
+
+    def plain(text):
+        return "".join(filter(str.isalnum, text.lower()))
+
+    suffixes = (".npz", *PICKLES, *MIDI_FILES)
+    found = sources.files(folder, suffixes)
+    if name is not None:
+        found = [file for file in found if any(plain(part).startswith(plain(name)) for part in Path(file).parts)]
+        if not found:
+            raise FileNotFoundError(f"No file ({', '.join(suffixes)}) or folder below {folder} is called {name!r}.")
+    alone = [file for file in found if Path(file).suffix.lower() not in MIDI_FILES]
+    # A set of MIDI files is what is in the folder above train, valid and test.
+    several = alone or sorted({str(_split_folder(file)[0]) for file in found if _split_folder(file)})
+    if len(several) > 1:
+        raise ValueError(
+            f"{folder} holds several sets, {', '.join(several)}: choose by `name`. Received: name={name!r}."
+        )
+    return alone or found
+
+
+def _split_folder(file):
+    """(the folder above, split) of a file in a folder train, valid or test; `None` of another."""
+    for folder in Path(file).parents:
+        if folder.name.lower() in Splits._fields:
+            return folder.parent, folder.name.lower()
+    return None
+
+
+def _split_files(files, valid, test, seed):
+    places = {file: _split_folder(file) for file in files}
+    if not any(places.values()):
+        return sources.split_names(files, valid, test, seed)
+    lost = [file for file, place in places.items() if not place]
+    if lost:
+        raise ValueError(f"{lost[0]} is in none of the folders {', '.join(Splits._fields)}, which others are in.")
+    splits = {split: [file for file in files if places[file][1] == split] for split in Splits._fields}
+    for split, part in splits.items():
+        if not part:
+            raise ValueError(f"No MIDI file is in a folder {split!r}, though there are such folders.")
+    return splits
+
+
+def read_npz(path):
+    """Dict from split to a list of rolls, arrays (time, 88) of uint8."""
+    splits = {}
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            for split in Splits._fields:
+                if split not in arrays:
+                    raise ValueError(f"it has no array {split!r} but {sorted(arrays)}")
+                splits[split] = _rolls(split, arrays[split], arrays.get(f"{split}_lengths"))
+    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise ValueError(f"{path} is not an .npz file of piano rolls: {error}.") from error
+    return splits
+
+
+def _rolls(split, array, lengths):
+    if array.ndim == 3 and array.shape[2] == len(NOTES) // 8 and array.dtype == "uint8":
+        array = np.unpackbits(array, axis=-1)
+    if array.ndim != 3 or array.shape[2] != len(NOTES) or not np.isin(array, (0, 1)).all():
+        raise ValueError(f"{split!r} must be (sequences, time, 88) of 0 and 1, or packed: shape={array.shape}")
+    count, time = array.shape[:2]
+    lengths = np.full(count, time) if lengths is None else lengths
+    if lengths.shape != (count,) or not np.isin(lengths, range(time + 1)).all():
+        raise ValueError(f"'{split}_lengths' must be {count} integers up to {time}: shape={lengths.shape}")
+    return [roll[: int(length)] for roll, length in zip(array.astype("uint8"), lengths, strict=True)]
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Of lists, tuples, dicts, numbers and strings: whatever would call or import something is refused."""
+
+    def find_class(self, module, name):
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}, and nothing of a pickle is executed here")
+
+    def persistent_load(self, pid):
+        raise pickle.UnpicklingError("it refers to objects outside of it")
+
+
+def read_pickle(path):
+    """Dict from split to a list of songs, lists of frames, as they are in the pickle; `notes_to_roll` checks them."""
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_PICKLE_BYTES + 1)
+        if len(data) > MAX_PICKLE_BYTES:
+            raise ValueError(f"more than {MAX_PICKLE_BYTES} bytes")
+        splits = _PlainUnpickler(io.BytesIO(data)).load()
+        if type(splits) is not dict or set(splits) != set(Splits._fields):
+            keys = sorted(map(str, splits)) if type(splits) is dict else type(splits).__name__
+            raise ValueError(f"it must hold a dict of {', '.join(Splits._fields)}, not {keys}")
+        for split, songs in splits.items():
+            if not all(type(x) in (list, tuple) for x in (songs, *songs)):
+                raise ValueError(f"{split!r} must be a list of lists")
+        # One list may stand in many places of another: a small pickle can be of any size once it is written out.
+        if sum(len(song) for songs in splits.values() for song in songs) > MAX_FRAMES:
+            raise ValueError(f"more than {MAX_FRAMES} frames")
+    except Exception as error:  # unpickling what is no pickle may raise anything
+        reason = str(error) or type(error).__name__
+        raise ValueError(f"{path} is not a whole pickle of piano rolls: {reason}.") from error
+    return {split: splits[split] for split in Splits._fields}
+
+
+def notes_to_roll(song):
+    """The roll, uint8 (time, 88), of a list of frames, lists or tuples of MIDI notes."""
+    roll = np.zeros((len(song), len(NOTES)), "uint8")
+    for i, notes in enumerate(song):
+        if type(notes) not in (list, tuple) or len(notes) > len(NOTES):
+            raise ValueError(f"frame {i} must be a list or tuple of at most {len(NOTES)} notes")
+        for note in notes:
+            if not isinstance(note, numbers.Integral) or note not in NOTES:
+                raise ValueError(f"frame {i} has the note {note!r}, not one of {NOTES[0]} to {NOTES[-1]}")
+            roll[i, note - NOTES[0]] = 1
+    return roll
+
+
+def cut(roll, piece_frames):
+    """Pieces of a roll; each but the first starts with the last frame of the one before, which is given."""
+    if piece_frames is None:
+        return [roll]
+    return [roll[i : i + piece_frames + 1] for i in range(0, len(roll) - 1, piece_frames)]
+
+
+def load_data(directory, verify=False):
+    """The prepared rolls as sequences of 0 and 1, float32.
+
+    Args:
+        directory: path. As given to `prepare`.
+        verify: bool. Whether to compare the checksums. Defaults to `False`.
+
+    Returns:
+        `Splits(train, valid, test)`, random access to arrays (time, 88).
+
+    Raises:
+        FileNotFoundError: nothing complete is there.
+        ValueError: another data set is, or a file is not as it was written.
+    """
+    return load_splits(directory, "piano_rolls", verify).map(
+        lambda shards: Mapped(shards, lambda roll: roll.astype("float32"))
+    )
+
+
+def write_samples(samples, directory, manifest):
+    """Writes generated rolls as MIDI files, `sample-00.mid` and on, and one picture of all, `samples.png`.
+
+    Args:
+        samples: array (count, time, 88) of 0 and 1.
+        directory: path.
+        manifest: dict. Of the data set. A frame lasts as long as when it was prepared, 0.3 seconds where that was
+            not from MIDI.
+
+    Returns:
+        List of the paths written.
+    """
+    step_seconds = manifest["identity"]["settings"].get("step_seconds", STEP_SECONDS)
+    paths = [Path(directory) / f"sample-{i:02d}.mid" for i in range(len(samples))]
+    for roll, path in zip(samples, paths, strict=True):
+        midi.write_midi(roll, path, step_seconds)
+    picture = Path(directory) / "samples.png"
+    _draw(samples).savefig(picture)
+    return [*paths, picture]
+
+
+def _draw(samples):
+    from matplotlib.figure import Figure
+
+    columns = 1 if len(samples) == 1 else 2
+    rows = -(-len(samples) // columns)
+    figure = Figure((6 * columns, 0.6 + 1.7 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for i, panel in enumerate(panels.flat):
+        if i < len(samples):
+            extent = (0, len(samples[i]), NOTES[0] - 0.5, NOTES[-1] + 0.5)
+            roll = np.asarray(samples[i]).T
+            panel.imshow(roll, "gray_r", aspect="auto", vmin=0, vmax=1, origin="lower", extent=extent)
+        else:
+            panel.set_axis_off()
+    figure.supxlabel("frame")
+    figure.supylabel("MIDI note")
+    return figure
