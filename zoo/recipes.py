@@ -370,15 +370,17 @@ def _get(values, key):
 
 def _arguments(function):
     """Argument -> default (`None` where there is none) of a function, or of a class and those above it."""
-    functions = [cls.__init__ for cls in reversed(function.__mro__)] if inspect.isclass(function) else [function]
-    arguments = {}
-    for each in functions:
-        if inspect.isclass(function) and each in (keras.Model.__init__, object.__init__):
-            continue
-        for name, parameter in inspect.signature(each).parameters.items():
-            if name not in ("self", "kwargs", "args", "name") and parameter.kind is not parameter.VAR_KEYWORD:
-                arguments[name] = None if parameter.default is parameter.empty else parameter.default
-    return arguments
+    functions, left_out = [function], ()
+    if inspect.isclass(function):
+        functions = [cls.__init__ for cls in reversed(function.__mro__)]
+        functions = [each for each in functions if each not in (keras.Model.__init__, object.__init__)]
+        left_out = ("self", "name")
+    return {
+        name: None if parameter.default is parameter.empty else parameter.default
+        for each in functions
+        for name, parameter in inspect.signature(each).parameters.items()
+        if name not in left_out and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+    }
 
 
 def data_arguments(dataset, function=None):

@@ -21,7 +21,7 @@ def read(source, survey=None):
 
 
 def prepared(directory, read=read, splits=SPLITS, **kwargs):
-    return write_shards(directory, "toy", splits, read, **{"verbose": False, "shard_bytes": 150, **kwargs})
+    return write_shards(directory, "toy", splits, read, **{"verbose": False, "shard_bytes": 600, **kwargs})
 
 
 def contents(directory):

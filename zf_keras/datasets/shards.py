@@ -17,6 +17,7 @@ import numpy as np
 from zf_keras.arguments import check_choice, check_positive_int
 
 FORMAT = 1
+_ARRAY_BYTES = 128  # of an array beside its numbers, which counts where sequences are short
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 MANIFEST, PROGRESS = "manifest.json", "progress.json"
 
@@ -171,14 +172,14 @@ class _Writer:
                     if count <= written:
                         continue
                     buffer.append(array)
-                    size += array.nbytes
+                    size += array.nbytes + _ARRAY_BYTES
                     if size >= self.shard_bytes:
                         self._flush(split, buffer, position, count)
                         buffer, size, start = [], 0, 0
             except _SourceError as error:
                 self._skip(name, error.__cause__, done["within"])
                 buffer = buffer[:start]
-                size = sum(array.nbytes for array in buffer)
+                size = sum(array.nbytes + _ARRAY_BYTES for array in buffer)
             else:
                 done["empty"] += not count
             done["within"] = 0
@@ -191,6 +192,8 @@ class _Writer:
         try:
             for array in read(name, self.progress["survey"]):
                 yield self._checked(array)
+        except (ImportError, MemoryError):
+            raise  # not the source's
         except Exception as error:
             raise _SourceError from error
 
