@@ -256,7 +256,7 @@ def main(argv=None):
     try:
         COMMANDS[args.command](args)
     except (RecipeError, RunError, FileNotFoundError, ImportError, OSError, ValueError) as error:
-        print(f"python -m zoo {args.command}: {error}", file=sys.stderr)
+        print(f"\npython -m zoo {args.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"\npython -m zoo {args.command}: interrupted; the same command, or `resume`, goes on.", file=sys.stderr)

@@ -7,10 +7,8 @@ are the default; `--models all` trains every model of the package in the same wa
 """
 
 import argparse
-import contextlib
 import importlib
 import json
-import os
 import statistics
 import time
 from pathlib import Path
@@ -22,6 +20,7 @@ import numpy as np
 
 import zf_keras
 from zf_keras.datasets import digits
+from zoo.files import whole_file
 
 MODEL = {"units": 128, "output": "bernoulli", "output_network": "mlp"}
 LATENT = {"latent_dim": 16}
@@ -171,14 +170,6 @@ def table(results, minus_rnn):
     for name, difference in minus_rnn.items():
         mean, error = difference["mean"], difference["standard_error"]
         yield f"{name} (IWAE-{NUM_SAMPLES}) minus RNN: {mean:+.2f} nats, standard error {error:.2f}"
-
-
-@contextlib.contextmanager
-def whole_file(path):
-    """A path to write to, put in the place of `path` once all is written."""
-    partial = path.with_name(f"partial-{path.name}")
-    yield partial
-    os.replace(partial, path)
 
 
 def run(names, output_dir, epochs, seed, data):

@@ -23,6 +23,8 @@ def whole_file(path):
             message = f"No space left to write {path}. What was there before is whole: free some space and go on."
             raise OSError(error.errno, message) from error
         raise
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def write_whole(path, text):

@@ -112,16 +112,17 @@ def test_errors_of_a_source_stop_or_are_counted(tmp_path):
 
 
 def test_a_full_disk(tmp_path, monkeypatch):
-    def full(file, array, **kwargs):
+    def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(np.lib.format, "write_array", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match=r"No space left for the shards.*goes on"):
-            prepared(tmp_path)
-    assert not (tmp_path / MANIFEST).exists()
-    prepared(tmp_path)
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith("partial")]
+            prepared(tmp_path / "full")
+    assert not contents(tmp_path / "full")
+    prepared(tmp_path / "full")
+    prepared(tmp_path / "whole")
+    assert contents(tmp_path / "full") == contents(tmp_path / "whole")
 
 
 def test_what_lies_there_is_not_mistaken_or_harmed(tmp_path):

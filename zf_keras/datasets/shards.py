@@ -240,11 +240,15 @@ def _digest(data):
 def _write_whole(path, write):
     """Writes beside `path` and puts it in place once it is on the disk."""
     partial = path.with_name(f"partial-{path.name}")
-    with partial.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    try:
+        with partial.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def _write_json(path, value):
@@ -252,7 +256,13 @@ def _write_json(path, value):
 
 
 def _write_array(path, array):
-    _write_whole(path, lambda file: np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False))
+    array = np.ascontiguousarray(array)
+
+    def write(file):
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(array.data)  # NumPy's own writing does not say that a disk is full
+
+    _write_whole(path, write)
     return checksum(path)
 
 
