@@ -328,7 +328,8 @@ def test_midi_folders(tmp_path):
         "valid": [[(62,)] * 2],
         "test": [[(63,)] * 2],
     }
-    assert manifest["identity"]["settings"] == {"piece_frames": 100, "step_seconds": 0.5}
+    rule = {"valid": 0.1, "test": 0.1, "seed": 0}
+    assert manifest["identity"]["settings"] == {"piece_frames": 100, "step_seconds": 0.5, **rule}
     archive = shutil.make_archive(tmp_path / "a", "gztar", tmp_path / "in")
     assert prepared(archive, tmp_path / "out2", name="a", step_seconds=0.5)[0] == manifest
     for split in SONGS:

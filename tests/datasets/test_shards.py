@@ -84,6 +84,7 @@ def test_interrupted_at_any_moment_it_goes_on(tmp_path, monkeypatch, moment):
         assert not (tmp_path / "parts" / MANIFEST).exists()
         with pytest.raises(FileNotFoundError, match="no manifest"):
             Shards(tmp_path / "parts", "train")
+        (tmp_path / "parts" / "partial-train-00000.npy").write_bytes(b"what a kill leaves")
         consumed = []
         prepared(tmp_path / "parts", lambda source, _: consumed.append(source) or read(source))
         done = len(SPLITS["train"] + SPLITS["test"]) - len(consumed)

@@ -70,7 +70,8 @@ def prepare(
         if len(roots) > 1:
             raise ValueError(f"There are several in {folder}: {', '.join(roots)}.")
         parts = text.share([match[2] for match in matches], level, valid, test, seed)
-        return text.write_text(folder / roots[0], parts, directory, "imdb", level, on_error, verbose)
+        rule = {"valid": valid, "test": test, "seed": seed}
+        return text.write_text(folder / roots[0], parts, directory, "imdb", level, rule, on_error, verbose)
 
 
 def load_data(directory, verify=False):

@@ -90,7 +90,7 @@ def prepare(
         files = [source.name] if one_file else _find(folder, name)
         if Path(files[0]).suffix.lower() in MIDI_FILES:
             midi.import_mido()
-            settings["step_seconds"] = step_seconds
+            settings |= {"step_seconds": step_seconds, "valid": valid, "test": test, "seed": seed}
             splits = _split_files(files, valid, test, seed)
             songs = {split: {file: folder / file for file in part} for split, part in splits.items()}
 

@@ -51,7 +51,7 @@ def prepare(source, directory, length=100, on_error="stop", verbose=True):
         files = {split: sources.find(root, name.format(split)).name for split in Splits._fields}
         parts = {split: text.whole([file]) for split, file in files.items()}
         level = tokens.Characters(length, 16_000, clean=clean)
-        return text.write_text(root, parts, directory, "ptb", level, on_error, verbose)
+        return text.write_text(root, parts, directory, "ptb", level, {}, on_error, verbose)
 
 
 def load_data(directory, verify=False):

@@ -86,9 +86,9 @@ def prepare(
         names = utterances(folder, suffixes)
         if split == "random":
             splits = sources.split_names(names, valid, test, seed)
-            rule = {"valid": valid, "test": test, "seed": seed}
+            rule = {"split": split, "valid": valid, "test": test, "seed": seed}
         else:
-            splits, rule = _split_by_folders(names), "folders"
+            splits, rule = _split_by_folders(names), {"split": split}
         return write_speech(
             dataset,
             folder,
@@ -136,7 +136,7 @@ def write_speech(dataset, folder, directory, splits, rule, *, on_error, verbose,
         folder: path. That the recordings are in.
         directory: path. Where the shards go.
         splits: dict from split to the paths of its recordings, relative to `folder`.
-        rule: JSON value. How they were split, for the manifest.
+        rule: dict. The arguments by which they were split, for the manifest.
         on_error: `"stop"` or `"skip"`.
         verbose: bool.
         **options: of `read_frames`.
@@ -158,7 +158,7 @@ def write_speech(dataset, folder, directory, splits, rule, *, on_error, verbose,
         dataset,
         splits,
         lambda name, survey: read_frames(Path(folder) / name, **{**options, **survey}),
-        settings={**options, "split": rule},
+        settings={**options, **rule},
         survey=survey,
         on_error=on_error,
         verbose=verbose,

@@ -90,8 +90,13 @@ def prepare(
     one = source.is_file() and not source.name.lower().endswith(sources.ARCHIVES)
     with contextlib.nullcontext(source.parent) if one else sources.opened(source, directory) as folder:
         files = [source.name] if one else sources.files(folder, suffixes)
-        parts = share(files, level, valid, test, seed) if split == "shares" else _named(files, split)
-        return write_text(folder, parts, directory, "text", level, on_error, verbose)
+        rule = {"split": split}
+        if split == "shares":
+            parts = share(files, level, valid, test, seed)
+            rule |= {"valid": valid, "test": test, "seed": seed}
+        else:
+            parts = _named(files, split)
+        return write_text(folder, parts, directory, "text", level, rule, on_error, verbose)
 
 
 def share(files, level, valid, test, seed):
@@ -124,7 +129,7 @@ def _named(files, split):
     return parts
 
 
-def write_text(folder, parts, directory, dataset, level, on_error="stop", verbose=True):
+def write_text(folder, parts, directory, dataset, level, rule, on_error="stop", verbose=True):
     """Writes texts to shards; what the data sets of text share.
 
     Args:
@@ -133,6 +138,7 @@ def write_text(folder, parts, directory, dataset, level, on_error="stop", verbos
         directory: path. Where the shards go.
         dataset: str. Name in the manifest.
         level: `Characters` or `Words`.
+        rule: dict. The arguments by which they were split, for the manifest.
         on_error: `"stop"` or `"skip"`.
         verbose: bool.
 
@@ -174,14 +180,12 @@ def write_text(folder, parts, directory, dataset, level, on_error="stop", verbos
         level.use(survey["vocabulary"])
         yield from level.sequences(folder, file, of_file[file][split], survey)
 
-    # The whole rule, as the same sources can be shared in other ways.
-    shares = {split: sorted(set(of_split.values())) for split, of_split in parts.items()}
     return write_shards(
         directory,
         dataset,
         names,
         read,
-        settings={"level": level.name, "shares": shares, **level.settings},
+        settings={"level": level.name, **level.settings, **rule},
         survey=survey,
         statistics_of=None,
         on_error=on_error,

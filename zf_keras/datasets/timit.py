@@ -64,7 +64,7 @@ def prepare(
             folder,
             directory,
             _split(folder, valid, seed),
-            {"valid speakers": valid, "seed": seed},
+            {"valid": valid, "seed": seed},
             frame_size=frame_size,
             piece_frames=piece_frames,
             last=last,
