@@ -93,6 +93,9 @@ def parser():
     sub.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
     sub.add_argument("--count", type=int, default=16, help="how many (default: 16)")
     sub.add_argument("--length", type=int, help="steps of each (default: the median of the training part)")
+    sub.add_argument(
+        "--prompt-steps", type=int, help="first steps that are those of test sequences (default: 0, of music 1)"
+    )
     sub.add_argument("--temperature", type=float, default=1.0, help="below 1 the likelier (default: 1.0)")
     sub.add_argument("--seed", type=int, default=0, help="the same seed gives the same samples (default: 0)")
     return top
@@ -233,7 +236,8 @@ def run_generate(args):
     from zoo.evaluation import generate
     from zoo.runs import Run
 
-    print(*generate(Run(args.run), args.count, args.length, args.temperature, args.seed), sep="\n")
+    run = Run(args.run)
+    print(*generate(run, args.count, args.length, args.temperature, args.seed, args.prompt_steps), sep="\n")
 
 
 COMMANDS = {

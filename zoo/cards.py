@@ -81,6 +81,9 @@ def _draw_curves(run, rows):
         axis.plot(epochs, [row[term] for row in rows], label="training")
         axis.plot(epochs, [row[f"val_{term}"] for row in rows], label="validation")
         axis.axvline(best_epoch(run), color="0.7", linestyle=":", label="best")
+        settled = [row[key] for row in rows[len(rows) // 10 :] for key in (term, f"val_{term}")]
+        margin = 0.05 * (max(settled) - min(settled)) or 1.0
+        axis.set_ylim(min(settled) - margin, max(settled) + margin)  # the first epochs would squash the rest
         axis.set_title(term)
         axis.set_xlabel("epoch")
         axis.set_ylabel("nats a sequence")

@@ -5,7 +5,8 @@ import json
 import keras
 import numpy as np
 
-from zoo.files import write_whole
+from zf_keras.datasets.batches import lengths_of
+from zoo.files import whole_file, write_whole
 from zoo.runs import BEST, RESULTS, RunError, machine
 
 
@@ -104,7 +105,7 @@ def table(run, results):
         yield f"            by {published['source']}"
 
 
-def generate(run, count, length=None, temperature=1.0, seed=0):
+def generate(run, count, length=None, temperature=1.0, seed=0, prompt_steps=None):
     """Draws samples of the best model of a run and writes them as the files of its data, and as `samples.npz`.
 
     Args:
@@ -112,19 +113,34 @@ def generate(run, count, length=None, temperature=1.0, seed=0):
         count: int. How many.
         length: int or `None`. Steps of each. Defaults to `None`, the median of the training part.
         temperature: float. As for the models' `generate`. Defaults to `1.0`.
-        seed: int. Defaults to `0`.
+        seed: int. Of the prompts and the draws. Defaults to `0`.
+        prompt_steps: int or `None`. So many first steps are those of test sequences, drawn at random. Defaults to
+            `None`, 1 where the data gives the first frame, else 0.
 
     Returns:
         List of the paths written, in the folder `samples` of the run.
+
+    Raises:
+        RunError: no test sequence is as long as the prompt.
     """
     data = run.load_data()
     model = best_model(run)
     if length is None:
-        length = int(np.median(run.batches(data.train, "valid").lengths))
-    samples = model.generate(count, length, temperature=temperature, seed=seed)
+        length = int(np.median(lengths_of(data.train)))
+    if prompt_steps is None:
+        prompt_steps = int(run.key == "inputs")
+    prompt = None
+    if prompt_steps:
+        (long,) = np.nonzero(lengths_of(data.test) >= prompt_steps)
+        if not len(long):
+            raise RunError(f"No test sequence has the {prompt_steps} steps of the prompt.")
+        chosen = np.random.default_rng(seed).choice(long, count, replace=count > len(long))
+        prompt = np.stack([data.test[int(i)][:prompt_steps] for i in chosen])
+    samples = model.generate(count, length, prompt, temperature, seed)
     directory = run.path("samples")
     directory.mkdir(exist_ok=True)
-    np.savez_compressed(directory / "samples.npz", samples=samples)
+    with whole_file(directory / "samples.npz") as partial:
+        np.savez_compressed(partial, samples=samples)
     write = getattr(run.dataset, "write_samples", None)
     manifest = getattr(data.train, "manifest", None)
     return [directory / "samples.npz", *(write(samples, directory, manifest) if write else [])]

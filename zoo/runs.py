@@ -114,6 +114,11 @@ class Run:
         """The module of the data set."""
         return datasets.module(self.recipe.values["data"]["dataset"])
 
+    @property
+    def key(self):
+        """What the sequences are to a model: "inputs" where the first frame is given, else "targets"."""
+        return getattr(self.dataset, "KEY", "targets")
+
     def load_data(self):
         """`Splits` of the recipe's data.
 
@@ -127,8 +132,8 @@ class Run:
 
     def batches(self, sequences, split):
         """`Batches` of a split: shuffled for training, else in order."""
-        training, key = self.training, getattr(self.dataset, "KEY", "targets")
-        shared = {"key": key, "multiple": training["multiple"]}
+        training = self.training
+        shared = {"key": self.key, "multiple": training["multiple"]}
         if split == "train":
             order = {"shuffle": True, "window": training["window"], "seed": training["seed"]}
             return Batches(sequences, training["batch_size"], **order, **shared)

@@ -415,20 +415,16 @@ WRONG = {
 NO_LINE = "the message names no file and line"
 WRONG_XFAIL = {
     "title = 3": ("title", "title must be a string. Received: 3.", "the title's type is not checked"),
-    "model.clas = ['RNN']": ("model", "unknown key 'model.clas'", None),
     "model.class = ['RNN']": ("model", "model.class must be one of", "TypeError: unhashable type"),
     "schedule.kl_weight = { initial = 0.1, epochs = 0 }": ("schedule", "epochs", "ZeroDivisionError"),
-    "schedule.kl_weight = { initial = 0.1, epochs = -1 }": ("schedule", "epochs", NO_LINE),
-    "schedule.kl_weight = { initial = 2, increment = 1 }": ("schedule", "initial", NO_LINE),
+    "schedule.kl_weight = { initial = 0.1, epochs = -1 }": ("schedule", "Received: ", NO_LINE),
+    "schedule.kl_weight = { initial = 2, increment = 1 }": ("schedule", "Received: ", NO_LINE),
     "schedule.kl_weight = -0.5": ("schedule", "kl_weight", NO_LINE),
     "schedule.learning_rate = { by = 2 }": ("schedule", "must have the keys", "KeyError: 'decay'"),
-    "schedule.learning_rate = { decay = 'divide', by = 0.5, after = 1 }": ("schedule", "divisor", NO_LINE),
-    "schedule.learning_rate = { decay = 'divide', by = 2, after = -1 }": ("schedule", "after", NO_LINE),
+    "schedule.learning_rate = { decay = 'divide', by = 0.5, after = 1 }": ("schedule", "Received: ", NO_LINE),
+    "schedule.learning_rate = { decay = 'divide', by = 2, after = -1 }": ("schedule", "Received: ", NO_LINE),
     "data.frames = 'columns'": ("data", "frames", "values of [data] are not checked before the data is there"),
     "model.dtype = 'float33'": ("model", "float33", NO_LINE),
-    "optimizer.epsilon = -1.0": ("optimizer", "epsilon", "not checked: the run ends in nan"),
-    "optimizer.beta_1 = 1.5": ("optimizer", "beta_1", "not checked: the run ends in nan"),
-    "optimizer.class = 'LossScaleOptimizer'": ("optimizer", "LossScaleOptimizer", NO_LINE),
 }
 CASES = [pytest.param(line, *case, id=line) for line, case in WRONG.items()] + [
     pytest.param(line, table, message, id=line, marks=[pytest.mark.xfail(strict=True, reason=reason)] if reason else [])
