@@ -167,7 +167,7 @@ def speech(tmp_path_factory):
         said["not prepared"] = refused("train", "tiny.toml", "--small")
         said["prepare"] = done("prepare", "tiny.toml", "--source", "wav")
         with patch.context() as stopped:
-            stopped.setattr(runs.Epochs, "on_train_batch_end", interrupt)
+            stopped.setattr(runs.Epochs, "on_epoch_begin", interrupt)
             said["stopped"] = command("train", "tiny.toml", "--small")
         said["evaluate"] = refused("evaluate", "runs/tiny-small")
         said["generate"] = refused("generate", "runs/tiny-small")
@@ -322,26 +322,24 @@ def test_speech_card(speech):
 
 def test_speech_generated(speech):
     samples = speech.run.path("samples")
-
-    def generate(seed, *further):
-        out = done("generate", speech.run.directory, "--count", 2, "--length", 5, "--seed", seed, *further)
-        names = ["samples.npz", "sample-00.wav", "sample-01.wav", "samples.png"]
-        assert out.splitlines() == [str(samples / name) for name in names]
-        found = [soundfile.read(samples / name, dtype="int16") for name in names[1:3]]
-        assert [rate for _, rate in found] == [RATE, RATE]
-        with np.load(samples / "samples.npz") as file:
-            return file["samples"], np.stack([wave for wave, _ in found])
-
-    frames, wave = generate(3)
-    assert frames.shape == (2, 5, 20) and wave.shape == (2, 100)
+    options = ("--count", 2, "--length", 5, "--seed", 3, "--temperature", 0.5)
+    out = done("generate", speech.run.directory, *options)
+    names = ["samples.npz", "sample-00.wav", "sample-01.wav", "samples.png"]
+    assert out.splitlines() == [str(samples / name) for name in names]
+    with np.load(samples / "samples.npz") as file:
+        frames = file["samples"]
+    assert frames.shape == (2, 5, 20)
     statistics = speech.results["statistics"]
     expected = np.rint(frames.reshape(2, 100).astype("float64") * statistics["std"] + statistics["mean"])
-    np.testing.assert_array_equal(wave, np.clip(expected, -32768, 32767))
-    np.testing.assert_array_equal(generate(3)[0], frames)
-    colder = generate(4, "--temperature", 1e-3)[0]
-    assert not np.array_equal(colder, frames)
-    assert np.abs(colder[0] - colder[1]).max() < 0.1 < np.abs(frames[0] - frames[1]).max()  # the seeds' noise is gone
+    for i, name in enumerate(names[1:3]):
+        wave, rate = soundfile.read(samples / name, dtype="int16")
+        assert rate == RATE
+        np.testing.assert_array_equal(wave, np.clip(expected[i], -32768, 32767))
     assert matplotlib.image.imread(samples / "samples.png").std() > 0.01
+    model = keras.saving.load_model(speech.run.path(BEST))  # the same again, and not by another seed or temperature
+    np.testing.assert_array_equal(model.generate(2, 5, temperature=0.5, seed=3), frames)
+    for temperature, seed in ((0.5, 4), (1.0, 3)):
+        assert np.abs(model.generate(2, 5, temperature=temperature, seed=seed) - frames).max() > 0.1
 
 
 @pytest.mark.xfail(strict=True, raises=AssertionError, reason="the folder is not emptied before")
