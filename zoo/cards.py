@@ -2,7 +2,6 @@
 
 import tomli_w
 
-from zoo.evaluation import best_epoch
 from zoo.files import whole_file, write_whole
 from zoo.runs import CARD, CURVES
 
@@ -51,7 +50,7 @@ def _lines(run, rows):
             yield "This is the recipe's small form: its numbers are not to be compared with the published one."
         yield ""
     if rows:
-        best = best_epoch(run)
+        best = _best_epoch(run, rows)
         yield "## Training"
         yield ""
         yield f"{len(rows)} epochs; the best validation ELBO, {rows[best - 1]['val_elbo']:.4f}, after epoch {best}."
@@ -63,6 +62,12 @@ def _lines(run, rows):
     yield "```toml"
     yield tomli_w.dumps(values).strip()
     yield "```"
+
+
+def _best_epoch(run, rows):
+    """Number, from 1, of the epoch of the model that was measured, or of the best row."""
+    results = run.results()
+    return results["epoch"] if results else 1 + max(range(len(rows)), key=lambda i: rows[i]["val_elbo"])
 
 
 def _machine(environment):
@@ -80,7 +85,7 @@ def _draw_curves(run, rows):
     for axis, term in zip(axes, ["elbo", *terms], strict=False):
         axis.plot(epochs, [row[term] for row in rows], label="training")
         axis.plot(epochs, [row[f"val_{term}"] for row in rows], label="validation")
-        axis.axvline(best_epoch(run), color="0.7", linestyle=":", label="best")
+        axis.axvline(_best_epoch(run, rows), color="0.7", linestyle=":", label="best")
         settled = [row[key] for row in rows[len(rows) // 10 :] for key in (term, f"val_{term}")]
         margin = 0.05 * (max(settled) - min(settled)) or 1.0
         axis.set_ylim(min(settled) - margin, max(settled) + margin)  # the first epochs would squash the rest

@@ -1,10 +1,12 @@
-"""What a trained run is worth: bounds in nats a sequence and a frame, and in the units of its data."""
+"""What a trained run is worth, in nats and in the units of its data, and what it draws."""
 
 import json
+import shutil
 
 import keras
 import numpy as np
 
+from zf_keras.arguments import check_positive_int
 from zf_keras.datasets.batches import lengths_of
 from zoo.files import whole_file, write_whole
 from zoo.runs import BEST, RESULTS, RunError, machine
@@ -36,7 +38,8 @@ def evaluate(run, split=None, num_samples=None, verbose=1):
     """
     settings = run.evaluation
     split = split or settings["split"]
-    num_samples = num_samples or settings["num_samples"]
+    num_samples = settings["num_samples"] if num_samples is None else num_samples
+    check_positive_int("num_samples", num_samples)
     data = run.load_data()
     sequences = getattr(data, split)
     batches = run.batches(sequences, split if split != "train" else "valid")  # in order
@@ -63,7 +66,7 @@ def evaluate(run, split=None, num_samples=None, verbose=1):
         "split": split,
         "sequences": len(sequences),
         "frames": frames,
-        "epoch": best_epoch(run),
+        "epoch": int(model.optimizer.iterations) // run.steps_per_epoch(run.batches(data.train, "train")),
         "bounds": {name: _in_units(run, values, sequences, frames) for name, values in bounds.items()},
         "standard_error": float(log_likelihoods.std() / len(log_likelihoods) ** 0.5),
         "terms": terms,
@@ -74,11 +77,6 @@ def evaluate(run, split=None, num_samples=None, verbose=1):
     }
     write_whole(run.path(RESULTS), json.dumps(results, indent=1) + "\n")
     return results
-
-
-def best_epoch(run):
-    """Number, from 1, of the epoch that `best.keras` is of."""
-    return 1 + int(np.argmax([row["val_elbo"] for row in run.rows()]))
 
 
 def _in_units(run, log_likelihoods, sequences, frames):
@@ -138,7 +136,8 @@ def generate(run, count, length=None, temperature=1.0, seed=0, prompt_steps=None
         prompt = np.stack([data.test[int(i)][:prompt_steps] for i in chosen])
     samples = model.generate(count, length, prompt, temperature, seed)
     directory = run.path("samples")
-    directory.mkdir(exist_ok=True)
+    shutil.rmtree(directory, ignore_errors=True)  # of another call
+    directory.mkdir()
     with whole_file(directory / "samples.npz") as partial:
         np.savez_compressed(partial, samples=samples)
     write = getattr(run.dataset, "write_samples", None)

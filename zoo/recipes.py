@@ -53,9 +53,17 @@ MODELS = {name: getattr(zf_keras, name) for name in ("RNN", "STORN", "VRNN", "SR
 OPTIMIZERS = {
     name: cls
     for name, cls in vars(keras.optimizers).items()
-    if inspect.isclass(cls) and issubclass(cls, keras.optimizers.Optimizer) and cls is not keras.optimizers.Optimizer
+    if inspect.isclass(cls)
+    and issubclass(cls, keras.optimizers.Optimizer)
+    and name not in ("Optimizer", "LossScaleOptimizer", "MultiOptimizer")
 }
 TABLES = ("data", "model", "optimizer", "schedule", "training", "evaluation", "published")
+#: What the error of a schedule names -> its key.
+SCHEDULED = {
+    "KLAnnealing": "schedule.kl_weight",
+    "kl_weight": "schedule.kl_weight",
+    "DividedAfter": "schedule.learning_rate",
+}
 #: Types of the keys whose default does not say them.
 TYPES = {
     "title": str,
@@ -103,12 +111,11 @@ class Recipe(NamedTuple):
     name: str
     values: dict  # nested, as TOML
     origins: dict  # dotted key -> where it was said: "file, line 3" or "--set"
+    given: str  # what it was asked for by: a name of the zoo, or a path
 
     def error(self, key, message):
         """A `RecipeError` that says where `key`, or the nearest table above it, was given."""
-        while key not in self.origins and "." in key:
-            key = key.rpartition(".")[0]
-        return RecipeError(f"{self.origins.get(key, self.name)}: {message}")
+        return RecipeError(f"{_origin(self.origins, key, self.name)}: {message}")
 
 
 def names():
@@ -131,17 +138,20 @@ def load(name, small=False, settings=()):
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     if not path.is_file():
         raise RecipeError(f"There is no recipe {name!r}.{_nearest(name, names())} `list` shows all.")
-    leaves, origins = _read(path)
+    leaves, origins = _read(path, ())
     for key in [key for key in leaves if key.startswith("small.")]:
-        value, origin = leaves.pop(key), origins.get(key, str(path))
+        value, origin = leaves.pop(key), _origin(origins, key, path)
         if small:
             _put(leaves, origins, key.removeprefix("small."), value, origin)
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
             raise RecipeError(f"--set {setting}: must be key=value, such as model.units=64.")
-        _put(leaves, origins, key.strip(), _toml_value(value), f"--set {setting}")
-    recipe = Recipe(path.stem if name.endswith(".toml") else name, _nest(leaves), origins)
+        key = key.strip()
+        if "." in key and key.partition(".")[0] not in TABLES:
+            raise RecipeError(f"--set {setting}: unknown key {key!r}.{_nearest(key, TABLES)}")
+        _put(leaves, origins, key, _toml_value(value), f"--set {setting}")
+    recipe = Recipe(path.stem if name.endswith(".toml") else name, _nest(leaves), origins, name)
     check(recipe)
     return recipe
 
@@ -149,26 +159,32 @@ def load(name, small=False, settings=()):
 def from_text(name, text):
     """A resolved recipe, as a run keeps it."""
     leaves, origins = _leaves(name, text)
-    recipe = Recipe(name, _nest(leaves), origins)
+    recipe = Recipe(name, _nest(leaves), origins, name)
     check(recipe)
     return recipe
 
 
-def _read(path):
-    """Leaves and origins of a file and of what it extends."""
-    leaves, origins = _leaves(path, path.read_text(encoding="utf-8"))
+def _read(path, above):
+    """Leaves and origins of a file and of what it extends. above: the files that extend it."""
+    leaves, origins = _leaves(path, path.read_text(encoding="utf-8-sig"))
     base = leaves.pop("extends", None)
     if base is None:
         return leaves, origins
     base_path = path.parent / f"{base}.toml"
-    if not isinstance(base, str) or not base_path.is_file() or base_path == path:
-        raise RecipeError(
-            f"{origins.get('extends', path)}: extends must name another recipe beside it. Received: {base!r}."
-        )
-    base_leaves, base_origins = _read(base_path)
+    if not isinstance(base, str) or not base_path.is_file() or base_path in (path, *above):
+        where = origins.get("extends", path)
+        raise RecipeError(f"{where}: extends must name another recipe beside it. Received: {base!r}.")
+    base_leaves, base_origins = _read(base_path, (path, *above))
     for key, leaf in leaves.items():
-        _put(base_leaves, base_origins, key, leaf, origins[key])
+        _put(base_leaves, base_origins, key, leaf, _origin(origins, key, path))
     return base_leaves, base_origins
+
+
+def _origin(origins, key, path):
+    """Where a key, or the nearest table above it, was given."""
+    while key not in origins and "." in key:
+        key = key.rpartition(".")[0]
+    return origins.get(key, str(path))
 
 
 def _leaves(path, text):
@@ -204,8 +220,8 @@ def _flatten(values):
 def _put(leaves, origins, key, value, origin):
     """Sets a leaf, or a key inside of a leaf that is an inline table."""
     table, _, inner = key.rpartition(".")
-    if table.count(".") == 1 and isinstance(leaves.get(table), dict):
-        leaves[table] = leaves[table] | {inner: value}
+    if table.removeprefix("small.").count(".") == 1 and isinstance(leaves.get(table, {}), dict):
+        leaves[table] = {**leaves.get(table, {}), inner: value}
     else:
         leaves[key] = value
     origins[key] = origin
@@ -214,11 +230,11 @@ def _put(leaves, origins, key, value, origin):
 def _nest(leaves):
     values = {}
     for key, leaf in leaves.items():
-        *tables, last = key.split(".")
-        table = values
-        for name in tables:
-            table = table.setdefault(name, {})
-        table[last] = leaf
+        table, _, name = key.partition(".")
+        if not name:
+            values[table] = leaf
+        elif isinstance(values.setdefault(table, {}), dict):
+            values[table][name] = leaf
     return values
 
 
@@ -241,7 +257,9 @@ def check(recipe):
             if not isinstance(value, dict):
                 raise recipe.error(key, f"{key} must be a table.")
         elif key != "title":
-            raise recipe.error(key, f"unknown key {key!r}.{_nearest(key, ('title', 'extends', 'small', *TABLES))}")
+            raise recipe.error(key, f"unknown key {key!r}.{_nearest(key, ('title', *TABLES))}")
+    if not isinstance(values.get("title", ""), str):
+        raise recipe.error("title", f"title must be a string. Received: {values['title']!r}.")
     for key in ("data.dataset", "model.class", "optimizer.class"):
         if _get(values, key) is None:
             raise RecipeError(f"{recipe.name}: {key} is missing.")
@@ -286,16 +304,17 @@ def _check_values(recipe):
             if key not in recipe.values["published"]:
                 raise recipe.error("published", f"published.{key} is missing.")
         _check_choice(recipe, "published.bound", BOUNDS)
-    try:
-        new_model(recipe, 1, {"num_classes": 2})
-        new_optimizer(recipe, 1)
-    except (TypeError, ValueError) as error:
-        for named in re.findall(r"`(\w+)`|'(\w+)'", str(error)):
-            for section in ("model", "optimizer"):
-                key = f"{section}.{''.join(named)}"
-                if key in recipe.origins:
-                    raise recipe.error(key, str(error)) from error
-        raise RecipeError(f"{recipe.name}: {error}") from error
+    made = (
+        ("model", lambda: new_model(recipe, 1, {"num_classes": 2**20})),
+        ("optimizer", lambda: new_optimizer(recipe, 1)),
+    )
+    for section, make in made:
+        try:
+            make()
+        except (TypeError, ValueError) as error:
+            named = [f"{section}.{name}" for name in re.findall(r"[`'](\w+)[`']", str(error))]
+            named += [key for part, key in SCHEDULED.items() if part in str(error)] + [f"{section}.dtype"]
+            raise recipe.error(next((key for key in named if key in recipe.origins), section), str(error)) from error
 
 
 def _check_schedule(recipe):
@@ -308,6 +327,11 @@ def _check_schedule(recipe):
         if "initial" not in kl_weight or ("increment" in kl_weight) == ("epochs" in kl_weight):
             raise recipe.error(
                 "schedule.kl_weight", "schedule.kl_weight must be a number, {initial, increment} or {initial, epochs}."
+            )
+        epochs = kl_weight.get("epochs", 1)
+        if epochs < 1:
+            raise recipe.error(
+                "schedule.kl_weight.epochs", f"schedule.kl_weight.epochs must be positive. Received: {epochs}."
             )
     elif kl_weight is not None:
         _check_type(recipe, "schedule.kl_weight", kl_weight, None)
@@ -324,7 +348,7 @@ def _check_schedule(recipe):
         _check_key(recipe, f"schedule.learning_rate.{key}", ("decay", "by", "after"))
         _check_type(recipe, f"schedule.learning_rate.{key}", value, None)
     _check_choice(recipe, "schedule.learning_rate.decay", ("cosine", "divide"))
-    wanted = {"decay"} if decay["decay"] == "cosine" else {"decay", "by", "after"}
+    wanted = {"decay"} if decay.get("decay") == "cosine" else {"decay", "by", "after"}
     if set(decay) != wanted:
         raise recipe.error(
             "schedule.learning_rate", f"schedule.learning_rate must have the keys {', '.join(sorted(wanted))}."
@@ -339,7 +363,7 @@ def _check_key(recipe, key, accepted):
 
 def _check_choice(recipe, key, accepted):
     value = _get(recipe.values, key)
-    if value is not None and value not in accepted:
+    if value is not None and (not isinstance(value, str) or value not in accepted):
         choices = ", ".join(map(repr, accepted))
         nearest = _nearest(str(value), accepted)
         raise recipe.error(key, f"{key} must be one of {choices}. Received: {value!r}.{nearest}")
@@ -349,9 +373,12 @@ def _check_type(recipe, key, value, default):
     expected = TYPES.get(key, type(default) if default is not None else None)
     if expected is None:
         return
+    expected = list if expected is tuple else expected
     right = isinstance(value, (int, float) if expected is float else expected)
     if not right or (isinstance(value, bool) and expected is not bool):
-        name = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}.get(expected, "a table")
+        name = {int: "an integer", float: "a number", str: "a string", bool: "true or false", list: "a list"}.get(
+            expected
+        )
         raise recipe.error(key, f"{key} must be {name}. Received: {value!r}.")
 
 
@@ -393,7 +420,8 @@ def data_arguments(dataset, function=None):
     return {
         name: default
         for name, default in arguments.items()
-        if name not in ("source", "directory", "on_error", "verbose", "verify", "dataset")
+        # Scores are told in the units of standardised data.
+        if name not in ("source", "directory", "on_error", "verbose", "verify", "dataset", "standardize")
     }
 
 
@@ -429,6 +457,8 @@ def new_optimizer(recipe, steps_per_epoch):
     """The optimizer with its learning-rate schedule."""
     values = dict(recipe.values["optimizer"])
     cls = OPTIMIZERS[values.pop("class")]
+    if "learning_rate" in values:
+        values["learning_rate"] = float(values["learning_rate"])
     decay = recipe.values.get("schedule", {}).get("learning_rate")
     if decay:
         rate = values.get("learning_rate", _arguments(cls)["learning_rate"])
@@ -449,7 +479,7 @@ def settings_for(dataset, settings):
     for setting in settings:
         key, equals, value = setting.partition("=")
         key = key.strip().removeprefix("data.")
-        recipe = Recipe(dataset, {}, {f"data.{key}": f"--set {setting}"})
+        recipe = Recipe(dataset, {}, {f"data.{key}": f"--set {setting}"}, dataset)
         if not equals:
             raise RecipeError(f"--set {setting}: must be key=value, such as frame_size=200.")
         _check_key(recipe, f"data.{key}", arguments)

@@ -196,14 +196,15 @@ def load_data(recipe, directory):
         splits = datasets.module(data["dataset"]).load_data(directory, **arguments)
     except FileNotFoundError as error:
         raise RunError(
-            f"{error} Prepare it by `python -m zoo prepare {recipe.name} --source DIR`, or train with --source DIR."
+            f"{error} Prepare it by `python -m zoo prepare {recipe.given} --source DIR`, or train with --source DIR."
         ) from error
     settings = splits.train.manifest["identity"]["settings"]
-    for key in recipes.data_arguments(data["dataset"], "prepare"):
-        if key in data and settings.get(key, data[key]) != data[key]:
+    wanted = recipes.data_arguments(data["dataset"], "prepare") | data
+    for key, found in settings.items():
+        if key in wanted and found != wanted[key]:
             raise recipe.error(
                 f"data.{key}",
-                f"the data in {directory} was prepared with {key} = {settings[key]!r}, the recipe has {data[key]!r}.",
+                f"the data in {directory} was prepared with {key} = {found!r}, the recipe has {wanted[key]!r}.",
             )
     return splits
 
@@ -363,10 +364,8 @@ def _copy(source, target):
 
 
 def _advice(run):
-    return (
-        f"{LAST} and {BEST} in {run.directory} are of the last good epoch. Try a lower optimizer.learning_rate or "
-        "optimizer.global_clipnorm, or model.clip where the model has it."
-    )
+    saved = f"{LAST} and {BEST} in {run.directory} are whole. " if run.path(LAST).exists() else ""
+    return f"{saved}Try a lower optimizer.learning_rate or optimizer.global_clipnorm, or a lower model.clip."
 
 
 def _diagnosed(run, data, batches, steps, error):
@@ -385,7 +384,7 @@ def _diagnosed(run, data, batches, steps, error):
             what = ", ".join(name for name in failed if name not in ("loss", "elbo")) or "loss"
             what = f"{what} not finite"
         elif not all(np.isfinite(keras.ops.convert_to_numpy(w)).all() for w in model.trainable_weights):
-            what = "the gradient not finite, all terms of the loss finite"
+            what = "the weights after it not finite, all terms of the loss finite: the gradient or its step is not"
         else:
             continue
         number, position = divmod(step, len(batches))

@@ -61,6 +61,7 @@ def prepare(source, directory, valid=10_000, on_error="stop", verbose=True, data
             dataset,
             {"train": names[:1], "valid": names[1:2], "test": names[2:]},
             lambda name, _: read_idx(paths[parts[name][0]], *parts[name][1:]),
+            settings={"valid": valid},
             statistics_of=None,
             on_error=on_error,
             verbose=verbose,
