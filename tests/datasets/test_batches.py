@@ -253,3 +253,9 @@ def test_errors():
         Batches([], 5)
     with pytest.raises(IndexError, match="-1"):
         Batches(SEQUENCES, 5)[-1]
+
+
+def test_sequences_of_several_types():
+    assert Batches([np.array([1, 2]), np.array([1.5, 2.5, 3])], 2)[0]["targets"].tolist() == [[1, 2, 0], [1.5, 2.5, 3]]
+    with pytest.raises(ValueError, match="Sequence 1 of `sequences` has no steps"):
+        Batches([np.zeros(2), np.zeros(0)], 2)

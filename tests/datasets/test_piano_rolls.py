@@ -164,7 +164,7 @@ def test_only_training_songs_are_cut(tmp_path):
         _, found = prepared(tmp_path / "a.pickle", tmp_path / str(piece_frames), piece_frames=piece_frames)
         assert [len(roll) for roll in found["train"]] == lengths
         assert [len(roll) for roll in found["valid"] + found["test"]] == [10, 10]
-    with pytest.raises(ValueError, match="prepared with settings="):
+    with pytest.raises(ValueError, match="prepared with "):
         prepare(tmp_path / "a.pickle", tmp_path / "4", verbose=False, piece_frames=5)
 
 

@@ -128,9 +128,12 @@ def test_a_full_disk(tmp_path, monkeypatch):
 
 def test_what_lies_there_is_not_mistaken_or_harmed(tmp_path):
     prepared(tmp_path / "a", settings={"rate": 8000})
-    with pytest.raises(ValueError, match=r"prepared with settings=\{'rate': 8000\}, not settings=\{'rate': 16000\}"):
+    with pytest.raises(ValueError, match=r"prepared with rate=8000, not rate=16000\. Choose"):
         prepared(tmp_path / "a", settings={"rate": 16000})
-    with pytest.raises(ValueError, match="prepared with sources="):
+    with pytest.raises(
+        ValueError,
+        match=r"prepared from other sources: \{'train': 9, 'test': 2\}, now \{'train': 9, 'test': 2, 'valid': 1\}",
+    ):
         prepared(tmp_path / "a", settings={"rate": 8000}, splits={**SPLITS, "valid": ["v0"]})
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "thesis.npy").write_text("all my work")
@@ -143,6 +146,39 @@ def test_what_lies_there_is_not_mistaken_or_harmed(tmp_path):
         Shards(tmp_path / "c", "train")
 
 
+def test_arguments_can_be_mended_before_the_first_shard(tmp_path):
+    def choosy(source, survey):
+        raise ValueError("2 channels")
+
+    with pytest.raises(ValueError, match="2 channels"):
+        prepared(tmp_path / "a", choosy, settings={"channels": "error"})
+    assert prepared(tmp_path / "a", settings={"channels": "mean"})["identity"]["settings"] == {"channels": "mean"}
+
+
+def test_one_process_at_a_time(tmp_path):
+    import filelock
+
+    with filelock.FileLock(tmp_path / ".a.lock"), pytest.raises(ValueError, match="prepared by another process"):
+        prepared(tmp_path / "a")
+    prepared(tmp_path / "a")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"read": lambda source, _: np.ones((4, 3))}, "dtype=float64"),
+        ({"read": lambda source, _: [np.array(["a"])]}, "dtype=<U1"),
+        ({"read": lambda source, _: [np.ones((4, 3), complex)]}, "complex"),
+        ({"splits": {"train": "abc"}}, "list of sources for 'train'. Received: 'abc'"),
+        ({"statistics_of": "trian"}, "statistics_of='trian'"),
+    ],
+)
+def test_mistakes(tmp_path, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        prepared(tmp_path, **kwargs)
+
+
 def test_damage_is_found(tmp_path):
     prepared(tmp_path)
     path = tmp_path / "train-00001.npy"
@@ -151,8 +187,14 @@ def test_damage_is_found(tmp_path):
     path.write_bytes(data)
     with pytest.raises(ValueError, match=r"train-00001\.npy is missing or not as it was written"):
         Shards(tmp_path, "train", verify=True)
+    path.write_bytes(data[:-8])
+    with pytest.raises(ValueError, match=r"train-00001\.npy is missing or not as it was written"):
+        Shards(tmp_path, "train")
     path.unlink()
     with pytest.raises(ValueError, match=r"train-00001\.npy"):
+        Shards(tmp_path, "train")
+    (tmp_path / MANIFEST).write_text("{")
+    with pytest.raises(ValueError, match=r"manifest\.json is damaged"):
         Shards(tmp_path, "train")
 
 

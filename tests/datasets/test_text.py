@@ -131,7 +131,7 @@ def test_sentences_are_drawn_to_parts_by_the_seed(tmp_path):
     assert (tmp_path / "again" / "train-00000.npy").read_bytes() == before
     prepared(tmp_path / "in", tmp_path / "other", **options, seed=1)
     assert (tmp_path / "other" / "train-00000.npy").read_bytes() != before
-    with pytest.raises(ValueError, match="prepared with settings="):
+    with pytest.raises(ValueError, match="prepared with "):
         prepared(tmp_path / "in", tmp_path / "out", **options, seed=1)
 
 

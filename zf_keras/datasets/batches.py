@@ -75,6 +75,8 @@ class Batches:
         self.multiple = multiple
         self.process = process
         self.lengths = lengths_of(sequences)
+        if self.lengths.min() < 1:
+            raise ValueError(f"Sequence {int(self.lengths.argmin())} of `sequences` has no steps.")
         if len(self) == 0:
             raise ValueError(f"There are fewer batches than processes. Received: process={process}.")
         self.one_length = self.lengths.min() == self.lengths.max() and self.lengths[0] % multiple == 0
@@ -123,7 +125,7 @@ class Batches:
         lengths = np.array([len(sequence) for sequence in sequences])
         time = -(-lengths.max() // self.multiple) * self.multiple
         mask = np.arange(time) < lengths[:, None]
-        frames = np.zeros((*mask.shape, *sequences[0].shape[1:]), sequences[0].dtype)
+        frames = np.zeros((*mask.shape, *sequences[0].shape[1:]), np.result_type(*sequences))
         frames[mask] = np.concatenate(sequences)
         return {self.key: frames, "mask": mask}
 

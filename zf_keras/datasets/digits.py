@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from zf_keras.arguments import check_choice
+from zf_keras.datasets.images import measures as measures
+from zf_keras.datasets.images import write_samples as write_samples
 
 SPLITS = {"train": slice(0, 1297), "valid": slice(1297, 1547), "test": slice(1547, 1797)}
 

@@ -5,6 +5,7 @@ tokens (frames,) of all its sequences end to end, and `train-00000.ends.npy`, wh
 is written last: a directory without it is not complete, and `write_shards` goes on with it where it was.
 """
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -93,6 +94,10 @@ def write_shards(
     """
     check_choice("on_error", on_error, ("stop", "skip"))
     check_positive_int("shard_bytes", shard_bytes)
+    check_choice("statistics_of", statistics_of, (None, *splits))
+    for split, of_split in splits.items():
+        if isinstance(of_split, (str, bytes)):
+            raise ValueError(f"`splits` must have a list of sources for {split!r}. Received: {of_split!r}.")
     directory = Path(directory)
     sources = {split: [str(source) for source in of_split] for split, of_split in splits.items()}
     identity = {
@@ -104,46 +109,79 @@ def write_shards(
         "sources": {split: [len(names), _digest("\n".join(names).encode())] for split, names in sources.items()},
     }
     identity = json.loads(json.dumps(identity))
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for name in (MANIFEST, PROGRESS):
-            if (directory / name).exists():
-                progress = json.loads((directory / name).read_text())
+    with locked(directory):
+        try:
+            directory.mkdir(exist_ok=True)
+            found = next((name for name in (MANIFEST, PROGRESS) if (directory / name).exists()), None)
+            progress = _read_json(directory / found) if found else None
+            if found == PROGRESS and not any(split["shards"] for split in progress["splits"].values()):
+                # Nothing is lost: the arguments may have been mended after an error.
+                progress = progress if progress["identity"] == identity else None
+            elif found:
                 _check_identity(directory, progress["identity"], identity)
-                if name == MANIFEST:
-                    return progress
-                break
-        else:
-            _refuse_strangers(directory)
-            progress = {
-                "identity": identity,
-                "survey": survey() if survey else None,
-                "splits": {},
-                "skipped": [],
-                "moments": Moments().state(),
-                "frame": None,
-            }
-            _write_json(directory / PROGRESS, progress)
-        _remove_unfinished(directory, progress)
-        writer = _Writer(directory, progress, on_error, shard_bytes, statistics_of)
-        bar = keras.utils.Progbar(max(1, sum(map(len, sources.values())))) if verbose else None
-        for split, names in sources.items():
-            writer.write_split(split, names, read, bar)
-            if names and not progress["splits"][split]["shards"]:
-                raise ValueError(f"The {len(names)} sources of {split!r} hold no sequence that could be read.")
-        manifest = {name: value for name, value in progress.items() if name != "moments"}
-        manifest["statistics"] = Moments(**progress["moments"]).statistics() if statistics_of else None
-        _write_json(directory / MANIFEST, manifest)
-        (directory / PROGRESS).unlink()
-    except OSError as error:
-        if error.errno in _DISK_ERRORS:
-            raise OSError(
-                errno.ENOSPC,
-                f"No space left for the shards in {directory}. Free some, and prepare again: it goes on after the "
-                "last whole shard.",
-            ) from error
-        raise
+            else:
+                _refuse_strangers(directory)
+            if found == MANIFEST:
+                return progress
+            if progress is None:
+                progress = {
+                    "identity": identity,
+                    "survey": survey() if survey else None,
+                    "splits": {},
+                    "skipped": [],
+                    "moments": Moments().state(),
+                    "frame": None,
+                }
+                _write_json(directory / PROGRESS, progress)
+            _remove_unfinished(directory, progress)
+            writer = _Writer(directory, progress, on_error, shard_bytes, statistics_of)
+            bar = keras.utils.Progbar(max(1, sum(map(len, sources.values())))) if verbose else None
+            for split, names in sources.items():
+                writer.write_split(split, names, read, bar)
+                if names and not progress["splits"][split]["shards"]:
+                    reason = "".join(f" {skip['source']}: {skip['error']}" for skip in progress["skipped"][:1])
+                    raise ValueError(
+                        f"The {len(names)} sources of {split!r} hold no sequence that could be read.{reason}"
+                    )
+            manifest = {name: value for name, value in progress.items() if name != "moments"}
+            manifest["statistics"] = Moments(**progress["moments"]).statistics() if statistics_of else None
+            _write_json(directory / MANIFEST, manifest)
+            (directory / PROGRESS).unlink()
+        except OSError as error:
+            if error.errno in _DISK_ERRORS:
+                raise OSError(
+                    errno.ENOSPC,
+                    f"No space left for the shards in {directory}. Free some, and prepare again: it goes on after the "
+                    "last whole shard.",
+                ) from error
+            raise
     return manifest
+
+
+@contextlib.contextmanager
+def locked(directory):
+    """What no other process does for the same directory at the same time; in one process it may be nested.
+
+    Raises:
+        ValueError: another process is at it.
+    """
+    try:
+        import filelock
+    except ImportError as error:
+        raise ImportError('To prepare data needs filelock: pip install "zf_keras[datasets]".') from error
+    directory = Path(directory).absolute()
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    path = directory.with_name(f".{directory.name}.lock")
+    lock = filelock.FileLock(path, timeout=0, is_singleton=True)
+    try:
+        with lock:
+            try:
+                yield
+            finally:
+                if lock.lock_counter == 1:  # the outermost
+                    path.unlink(missing_ok=True)
+    except filelock.Timeout as error:
+        raise ValueError(f"{directory} is being prepared by another process.") from error
 
 
 class _SourceError(Exception):
@@ -204,8 +242,15 @@ class _Writer:
 
     def _checked(self, array):
         array = np.asarray(array)
-        if array.ndim not in (1, 2) or 0 in array.shape:
-            raise ValueError(f"a sequence must be (time, features) or (time,). Received: shape={array.shape}.")
+        if (
+            array.ndim not in (1, 2)
+            or 0 in array.shape
+            or array.dtype.kind not in ("iu" if array.ndim == 1 else "iubf")
+        ):
+            raise ValueError(
+                "a sequence must be (time, features) of real numbers, or (time,) of integer tokens. "
+                f"Received: shape={array.shape}, dtype={array.dtype}."
+            )
         if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
             raise ValueError(f"a sequence holds {array[~np.isfinite(array)][0]}.")
         frame = {"shape": list(array.shape[1:]), "dtype": array.dtype.name}
@@ -251,6 +296,13 @@ def _write_whole(path, write):
         raise
 
 
+def _read_json(path):
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}): delete the directory, and prepare again.") from error
+
+
 def _write_json(path, value):
     _write_whole(path, lambda file: file.write((json.dumps(value, indent=1) + "\n").encode()))
 
@@ -274,10 +326,16 @@ def checksum(path):
 
 def _check_identity(directory, found, wanted):
     for name, value in wanted.items():
-        if found.get(name) != value:
+        there, here = ({name: x} if name != "settings" else x for x in (found.get(name), value))
+        for key in here:
+            if there.get(key) == here[key]:
+                continue
+            what = f"with {key}={there.get(key)!r}, not {key}={here[key]!r}"
+            if key == "sources":
+                counts = [{split: n for split, (n, _) in x[key].items()} for x in (there, here)]
+                what = f"from other sources: {counts[0]}, now {counts[1]}"
             raise ValueError(
-                f"{directory} holds a data set prepared with {name}={found.get(name)!r}, not {name}={value!r}. "
-                "Choose another directory, or delete this one."
+                f"{directory} holds a data set prepared {what}. Choose another directory, or delete this one."
             )
 
 
@@ -294,6 +352,17 @@ def _remove_unfinished(directory, progress):
     for path in directory.iterdir():
         if path.name not in known and path.suffix in (".npy", ".json"):
             path.unlink()
+
+
+def _load(path, **kwargs):
+    try:
+        return np.load(path, **kwargs)
+    except (ValueError, EOFError) as error:
+        raise ValueError(_damaged(path)) from error
+
+
+def _damaged(path):
+    return f"{path} is missing or not as it was written: delete the directory, and prepare again."
 
 
 class Shards:
@@ -316,15 +385,15 @@ class Shards:
                 "its preparation is not complete" if (directory / PROGRESS).exists() else "nothing was prepared there"
             )
             raise FileNotFoundError(f"{directory} has no {MANIFEST}: {state}.")
-        self.manifest = json.loads((directory / MANIFEST).read_text())
+        self.manifest = _read_json(directory / MANIFEST)
         if split not in self.manifest["splits"]:
             raise ValueError(f"`split` must be one of {sorted(self.manifest['splits'])}. Received: split={split!r}.")
         shards = self.manifest["splits"][split]["shards"]
         for file, expected in [pair for shard in shards for pair in shard["sha256"].items()]:
             if not (directory / file).exists() or (verify and checksum(directory / file) != expected):
-                raise ValueError(f"{directory / file} is missing or not as it was written: delete the directory.")
-        self._frames = [np.load(directory / f"{shard['name']}.npy", mmap_mode="r") for shard in shards]
-        self._ends = [np.load(directory / f"{shard['name']}.ends.npy") for shard in shards]
+                raise ValueError(_damaged(directory / file))
+        self._frames = [_load(directory / f"{shard['name']}.npy", mmap_mode="r") for shard in shards]
+        self._ends = [_load(directory / f"{shard['name']}.ends.npy") for shard in shards]
         self._first = np.cumsum([0] + [len(ends) for ends in self._ends])
 
     @property

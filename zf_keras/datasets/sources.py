@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from zf_keras.arguments import check_rate
+from zf_keras.datasets.shards import locked
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
@@ -44,20 +45,21 @@ def opened(source, directory):
     stat = source.stat()
     state = hashlib.sha256(f"{source.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:16]
     unpacked = Path(directory) / f"partial-source-{state}"
-    if not unpacked.exists():
-        for stale in Path(directory).glob("partial-source-*"):
-            shutil.rmtree(stale, ignore_errors=True)
-        unfinished = Path(directory) / "partial-unpacking"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        try:
-            _unpack(source, unfinished)
-        except BaseException:
+    with locked(directory):
+        if not unpacked.exists():
+            for stale in Path(directory).glob("partial-source-*"):
+                shutil.rmtree(stale, ignore_errors=True)
+            unfinished = Path(directory) / "partial-unpacking"
             shutil.rmtree(unfinished, ignore_errors=True)
-            raise
-        os.replace(unfinished, unpacked)
-    yield unpacked
-    shutil.rmtree(unpacked)
+            unfinished.mkdir(parents=True)
+            try:
+                _unpack(source, unfinished)
+            except BaseException:
+                shutil.rmtree(unfinished, ignore_errors=True)
+                raise
+            os.replace(unfinished, unpacked)
+        yield unpacked
+        shutil.rmtree(unpacked)
 
 
 def _unpack(source, directory):
@@ -90,12 +92,13 @@ def files(folder, suffixes):
     Raises:
         FileNotFoundError: there is none.
     """
-    folder = Path(folder)
-    found = [
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.suffix.lower() in suffixes and path.is_file() and not path.name.startswith(".")
-    ]
+    folder, seen, found = Path(folder), set(), []
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        # A link may lead to a folder above it.
+        folders[:] = [name for name in folders if os.path.realpath(os.path.join(parent, name)) not in seen]
+        seen.update(os.path.realpath(os.path.join(parent, name)) for name in folders)
+        paths = (Path(parent, name) for name in names if not name.startswith("."))
+        found += [p.relative_to(folder).as_posix() for p in paths if p.suffix.lower() in suffixes and p.is_file()]
     if not found:
         raise FileNotFoundError(f"No file with one of the suffixes {', '.join(suffixes)} below {folder}.")
     return sorted(found)
@@ -143,6 +146,9 @@ def split_names(names, valid, test, seed):
     }
     ends = np.cumsum([counts["valid"], counts["test"]])
     if ends[-1] >= len(names):
-        raise ValueError(f"{len(names)} sources are too few for shares of {valid} and {test}.")
+        raise ValueError(
+            f"{len(names)} sources are too few to deal out with valid={valid}, test={test}: "
+            "give more files, cut into smaller ones, or other shares."
+        )
     parts = {"train": order[ends[1] :], "valid": order[: ends[0]], "test": order[ends[0] : ends[1]]}
     return {split: [names[i] for i in sorted(part)] for split, part in parts.items()}

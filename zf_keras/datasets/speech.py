@@ -151,7 +151,9 @@ def write_speech(dataset, folder, directory, splits, rule, *, on_error, verbose,
 
     def survey():
         rate = options["sample_rate"]
-        return {"sample_rate": _first_sample_rate(folder, splits["train"]) if rate is None else rate}
+        return {
+            "sample_rate": _first_sample_rate(folder, splits["train"], options["channels"]) if rate is None else rate
+        }
 
     return write_shards(
         directory,
@@ -165,11 +167,12 @@ def write_speech(dataset, folder, directory, splits, rule, *, on_error, verbose,
     )
 
 
-def _first_sample_rate(folder, names):
+def _first_sample_rate(folder, names, channels):
     for name in names:
         try:
             with _open(Path(folder) / name) as file:
-                return file.samplerate
+                if file.channels == 1 or channels != "error":
+                    return file.samplerate
         except ValueError:
             pass  # reading it says so, with its name
     return None
