@@ -9,6 +9,11 @@ def check_positive_int(name, value):
         raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}.")
 
 
+def check_seed(name, value):
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 0 <= value < 2**31:
+        raise ValueError(f"`{name}` must be an integer in [0, 2**31). Received: {name}={value!r}.")
+
+
 def check_non_negative(name, value):
     if not isinstance(value, numbers.Real) or not 0 <= value < math.inf:
         raise ValueError(f"`{name}` must be a finite number >= 0. Received: {name}={value!r}.")

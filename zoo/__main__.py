@@ -38,7 +38,7 @@ def parser():
             action="append",
             default=[],
             metavar="KEY=VALUE",
-            help="another value for a key of the recipe, such as model.units=64; may be given often",
+            help="another value for a key of the recipe, such as model.units=64, or none; may be given often",
         )
 
     def source(sub, required):
@@ -83,14 +83,17 @@ def parser():
 
     sub = command("resume", "goes on with a run that was stopped")
     sub.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
+    sub.add_argument("--data", type=Path, help="folder of the prepared data (default: where it was)")
 
     sub = command("evaluate", "measures the best model of a run and rewrites its card")
     sub.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
+    sub.add_argument("--data", type=Path, help="folder of the prepared data (default: where it was)")
     sub.add_argument("--split", choices=("train", "valid", "test"), help="part of the data (default: the recipe's)")
     sub.add_argument("--num-samples", type=int, help="samples of the importance-weighted bound (default: the recipe's)")
 
     sub = command("generate", "draws from the best model of a run: WAV, MIDI, text or pictures")
     sub.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
+    sub.add_argument("--data", type=Path, help="folder of the prepared data (default: where it was)")
     sub.add_argument("--count", type=int, default=16, help="how many (default: 16)")
     sub.add_argument("--length", type=int, help="steps of each (default: the median of the training part)")
     sub.add_argument(
@@ -194,15 +197,16 @@ def run_train(args):
 
     recipe = recipes.load(args.recipe, args.small, args.set)
     directory = args.run_dir or Path("runs") / (recipe.name + ("-small" if args.small else ""))
+    runs.check_new(directory)
     data_directory = prepared(recipe, args)
-    runs.load_data(recipe, data_directory)
+    runs.check_data(recipe, runs.load_data(recipe, data_directory))
     finish(runs.Run.begin(directory, recipe, args.small, data_directory))
 
 
 def run_resume(args):
     from zoo.runs import Run
 
-    finish(Run(args.run))
+    finish(Run(args.run, args.data))
 
 
 def finish(run):
@@ -227,7 +231,7 @@ def run_evaluate(args):
     from zoo.evaluation import evaluate
     from zoo.runs import Run
 
-    run = Run(args.run)
+    run = Run(args.run, args.data)
     evaluate(run, args.split, args.num_samples)
     report(run)
 
@@ -236,7 +240,7 @@ def run_generate(args):
     from zoo.evaluation import generate
     from zoo.runs import Run
 
-    run = Run(args.run)
+    run = Run(args.run, args.data)
     print(*generate(run, args.count, args.length, args.temperature, args.seed, args.prompt_steps), sep="\n")
 
 

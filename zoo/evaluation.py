@@ -6,21 +6,21 @@ import shutil
 import keras
 import numpy as np
 
-from zf_keras.arguments import check_positive_int
+from zf_keras.arguments import check_non_negative, check_positive_int, check_seed
 from zf_keras.datasets.batches import lengths_of
 from zoo.files import whole_file, write_whole
 from zoo.runs import BEST, RESULTS, RunError, machine
 
 
 def best_model(run):
-    """The model of the best validation ELBO.
+    """The model of the best validation ELBO, and after how many epochs it was.
 
     Raises:
         RunError: no epoch was trained to its end.
     """
     if not run.path(BEST).exists():
-        raise RunError(f"{run.directory} has no {BEST} yet: `resume` it until an epoch is done.")
-    return keras.saving.load_model(run.path(BEST))
+        raise RunError(f"{run.directory} has no {BEST}: `resume` it until an epoch is done.")
+    return run.load_model(BEST)
 
 
 def evaluate(run, split=None, num_samples=None, verbose=1):
@@ -43,7 +43,7 @@ def evaluate(run, split=None, num_samples=None, verbose=1):
     data = run.load_data()
     sequences = getattr(data, split)
     batches = run.batches(sequences, split if split != "train" else "valid")  # in order
-    model = best_model(run)
+    model, epoch = best_model(run)
     terms = model.evaluate(batches.dataset(), steps=len(batches), verbose=verbose, return_dict=True)
     terms = {name: float(value) for name, value in terms.items()}
     latents = bool(model.noise_dim)
@@ -66,7 +66,7 @@ def evaluate(run, split=None, num_samples=None, verbose=1):
         "split": split,
         "sequences": len(sequences),
         "frames": frames,
-        "epoch": int(model.optimizer.iterations) // run.steps_per_epoch(run.batches(data.train, "train")),
+        "epoch": epoch,
         "bounds": {name: _in_units(run, values, sequences, frames) for name, values in bounds.items()},
         "standard_error": float(log_likelihoods.std() / len(log_likelihoods) ** 0.5),
         "terms": terms,
@@ -121,12 +121,15 @@ def generate(run, count, length=None, temperature=1.0, seed=0, prompt_steps=None
     Raises:
         RunError: no test sequence is as long as the prompt.
     """
+    check_positive_int("count", count)
+    check_seed("seed", seed)
     data = run.load_data()
-    model = best_model(run)
+    model, _ = best_model(run)
     if length is None:
         length = int(np.median(lengths_of(data.train)))
     if prompt_steps is None:
         prompt_steps = int(run.key == "inputs")
+    check_non_negative("prompt_steps", prompt_steps)
     prompt = None
     if prompt_steps:
         (long,) = np.nonzero(lengths_of(data.test) >= prompt_steps)

@@ -130,14 +130,15 @@ def load(name, small=False, settings=()):
     Args:
         name: str. Of a recipe of the zoo, or path of a TOML file.
         small: bool. Whether in its small form. Defaults to `False`.
-        settings: list of "dotted.key=value", in TOML. Defaults to none.
+        settings: list of "dotted.key=value", in TOML; "dotted.key=none" takes the key away. Defaults to none.
 
     Raises:
         RecipeError: names the file, the line and what is accepted.
     """
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     if not path.is_file():
-        raise RecipeError(f"There is no recipe {name!r}.{_nearest(name, names())} `list` shows all.")
+        what = f"{name} is a folder." if Path(name).is_dir() else f"There is no recipe {name!r}."
+        raise RecipeError(f"{what}{_nearest(name, names())} `list` shows all.")
     leaves, origins = _read(path, ())
     for key in [key for key in leaves if key.startswith("small.")]:
         value, origin = leaves.pop(key), _origin(origins, key, path)
@@ -150,7 +151,10 @@ def load(name, small=False, settings=()):
         key = key.strip()
         if "." in key and key.partition(".")[0] not in TABLES:
             raise RecipeError(f"--set {setting}: unknown key {key!r}.{_nearest(key, TABLES)}")
-        _put(leaves, origins, key, _toml_value(value), f"--set {setting}")
+        if value.strip() == "none":
+            leaves.pop(key, None)
+        else:
+            _put(leaves, origins, key, _toml_value(value), f"--set {setting}")
     recipe = Recipe(path.stem if name.endswith(".toml") else name, _nest(leaves), origins, name)
     check(recipe)
     return recipe
@@ -166,7 +170,10 @@ def from_text(name, text):
 
 def _read(path, above):
     """Leaves and origins of a file and of what it extends. above: the files that extend it."""
-    leaves, origins = _leaves(path, path.read_text(encoding="utf-8-sig"))
+    try:
+        leaves, origins = _leaves(path, path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: not UTF-8: {error}.") from error
     base = leaves.pop("extends", None)
     if base is None:
         return leaves, origins
@@ -267,7 +274,9 @@ def check(recipe):
     _check_choice(recipe, "model.class", MODELS)
     _check_choice(recipe, "optimizer.class", OPTIMIZERS)
     model = {
-        name: default for name, default in _arguments(MODELS[values["model"]["class"]]).items() if name != "kl_weight"
+        name: default
+        for name, default in _arguments(MODELS[values["model"]["class"]]).items()
+        if name not in ("kl_weight", "seed")
     }
     optimizer = _arguments(OPTIMIZERS[values["optimizer"]["class"]])
     accepted = {
@@ -292,8 +301,11 @@ def _check_values(recipe):
     training, evaluation = table(recipe, "training"), table(recipe, "evaluation")
     for name, settings in (("training", training), ("evaluation", evaluation)):
         for key, value in settings.items():
-            if isinstance(value, int) and value < (0 if key == "seed" else 1):
-                raise recipe.error(f"{name}.{key}", f"{name}.{key} must be positive. Received: {value}.")
+            wrong, wanted = isinstance(value, int) and value < 1, "positive"
+            if key == "seed":
+                wrong, wanted = not 0 <= value < 2**31, "in [0, 2**31)"
+            if wrong:
+                raise recipe.error(f"{name}.{key}", f"{name}.{key} must be {wanted}. Received: {value}.")
     for key in ("learning_rate", "global_clipnorm", "clipnorm", "clipvalue"):
         value = recipe.values["optimizer"].get(key, 1.0)
         if not 0 < value < float("inf"):
@@ -440,7 +452,7 @@ def new_model(recipe, steps_per_epoch, arguments):
     cls = MODELS[values.pop("class")]
     if values.get("output") == "categorical":
         values = arguments | values
-    values.setdefault("seed", table(recipe, "training")["seed"])
+    values["seed"] = table(recipe, "training")["seed"]
     kl_weight = recipe.values.get("schedule", {}).get("kl_weight")
     if isinstance(kl_weight, dict):
         initial = kl_weight["initial"]

@@ -11,13 +11,12 @@
     card.md            all of it to read, with curves.png
 
 After each epoch the row is written first, then last.keras, then best.keras: each file is whole at any moment, and
-what is read from last.keras, the number of epochs, says which rows count. Everything that training goes on from is a
+last.keras has the number of epochs with it, which says what rows count. Everything that training goes on from is a
 function of these files, so that a run that was stopped, however and however often, ends as if it had not been.
 """
 
 import csv
 import datetime
-import fcntl
 import importlib
 import importlib.metadata
 import json
@@ -27,8 +26,10 @@ import os
 import platform
 import shutil
 import time
+import zipfile
 from pathlib import Path
 
+import filelock
 import keras
 import numpy as np
 import tomli_w
@@ -39,6 +40,7 @@ from zoo import recipes
 from zoo.files import whole_file, write_whole
 
 RECIPE, ENVIRONMENT, METRICS, LAST, BEST = "recipe.toml", "environment.json", "metrics.csv", "last.keras", "best.keras"
+EPOCHS = "epochs"  # in a .keras file
 LOG, RESULTS, CARD, CURVES = "train.log", "results.json", "card.md", "curves.png"
 
 
@@ -55,19 +57,36 @@ class Run:
 
     Args:
         directory: path. Of a run that was begun.
+        data_directory: path. Where the prepared data is now. Defaults to `None`, where it was.
 
     Raises:
-        RunError: there is no run.
+        RunError: there is no run, or its recipe is not that which it was begun with.
     """
 
-    def __init__(self, directory):
+    def __init__(self, directory, data_directory=None):
         self.directory = Path(directory)
         if not (self.directory / RECIPE).is_file():
             raise RunError(f"{directory} is not the folder of a run: it has no {RECIPE}.")
-        self.environment = json.loads((self.directory / ENVIRONMENT).read_text())
+        try:
+            self.environment = json.loads((self.directory / ENVIRONMENT).read_text())
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.directory / ENVIRONMENT} can't be read: {error}.") from error
         text = (self.directory / RECIPE).read_text(encoding="utf-8")
         self.recipe = recipes.from_text(str(self.directory / RECIPE), text)
         self.name = self.environment["recipe"]
+        if data_directory is not None:
+            self.environment["data"] = str(data_directory)
+        self._check_recipe()
+
+    def _check_recipe(self):
+        """What was trained stays what it was; more epochs may be asked for."""
+        then, now = (fixed_settings(values) for values in (self.environment["settings"], self.recipe.values))
+        changed = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
+        if changed:
+            raise RunError(
+                f"{self.directory / RECIPE} was changed since the run began: {', '.join(changed)}. "
+                "Change it back, or begin another run."
+            )
 
     @classmethod
     def begin(cls, directory, recipe, small, data_directory):
@@ -82,16 +101,14 @@ class Run:
         Raises:
             RunError: there is something in the folder.
         """
+        check_new(directory)
         directory = Path(directory)
-        if directory.exists() and any(directory.iterdir()):
-            begun = (directory / RECIPE).is_file()
-            what = "Go on with it by `resume`, or choose" if begun else "Choose"
-            raise RunError(f"{directory} is not empty. {what} another folder by --run-dir.")
         directory.mkdir(parents=True, exist_ok=True)
         environment = {
             "recipe": recipe.name + (" (small)" if small else ""),
             "data": None if data_directory is None else str(Path(data_directory).resolve()),
             "data_checksum": None if data_directory is None else _data_checksum(data_directory),
+            "settings": recipe.values,
             **machine(),
         }
         write_whole(directory / ENVIRONMENT, json.dumps(environment, indent=1) + "\n")
@@ -126,7 +143,13 @@ class Run:
             RunError: the data is not that which the run was begun with.
         """
         directory = self.environment["data"]
-        if directory is not None and _data_checksum(directory) != self.environment["data_checksum"]:
+        if directory is None:
+            return load_data(self.recipe, None)
+        try:
+            checksum = _data_checksum(directory)
+        except FileNotFoundError as error:
+            raise RunError(f"There is no data in {directory}. Say where it is now by --data DIR.") from error
+        if checksum != self.environment["data_checksum"]:
             raise RunError(f"{directory} holds other data than the run was begun with.")
         return load_data(self.recipe, directory)
 
@@ -145,9 +168,7 @@ class Run:
     def new_model(self, data, steps_per_epoch):
         """The compiled model before its first update."""
         keras.utils.set_random_seed(self.training["seed"])
-        says = getattr(self.dataset, "model_arguments", None)
-        arguments = says(data.train.manifest) if says else {}
-        model = recipes.new_model(self.recipe, steps_per_epoch, arguments)
+        model = recipes.new_model(self.recipe, steps_per_epoch, _model_arguments(self.recipe, data))
         model.compile(optimizer=recipes.new_optimizer(self.recipe, steps_per_epoch))
         return model
 
@@ -155,11 +176,28 @@ class Run:
         """The model to go on with, and how many epochs it has been trained."""
         if not self.path(LAST).exists():
             return self.new_model(data, steps_per_epoch), 0
-        model = keras.saving.load_model(self.path(LAST))
-        epochs, rest = divmod(int(model.optimizer.iterations), steps_per_epoch)
-        if rest:
-            raise RunError(f"{self.path(LAST)} is not of a whole number of epochs of {steps_per_epoch} updates.")
-        return model, epochs
+        return self.load_model(LAST)
+
+    def load_model(self, name):
+        """A saved model, and after how many epochs it was.
+
+        Raises:
+            RunError: the file can't be read.
+        """
+        path = self.path(name)
+        try:
+            with zipfile.ZipFile(path) as file:
+                epochs = int(file.read(EPOCHS))
+            return keras.saving.load_model(path), epochs
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise RunError(f"{path} can't be read: {error}. It is damaged, or not of this run.") from error
+
+    def save_model(self, model, epochs):
+        """Writes `last.keras`."""
+        with whole_file(self.path(LAST)) as partial:
+            model.save(partial)
+            with zipfile.ZipFile(partial, "a") as file:
+                file.writestr(EPOCHS, str(epochs))
 
     def rows(self):
         """Metrics of the epochs that were trained: a list of dicts."""
@@ -180,6 +218,47 @@ class Run:
     def results(self):
         """What `evaluate` measured, or `None`."""
         return json.loads(self.path(RESULTS).read_text()) if self.path(RESULTS).exists() else None
+
+
+def check_new(directory):
+    """Raises a `RunError` if there is something in a folder."""
+    directory = Path(directory)
+    if directory.exists() and any(directory.iterdir()):
+        begun = (directory / RECIPE).is_file()
+        what = "Go on with it by `resume`, or choose" if begun else "Choose"
+        raise RunError(f"{directory} is not empty. {what} another folder by --run-dir.")
+
+
+def check_data(recipe, data):
+    """Raises a `RunError` if data can't be trained on by a recipe: a part is empty, or the model refuses a batch."""
+    for split in ("train", "valid", recipes.table(recipe, "evaluation")["split"]):
+        if not len(getattr(data, split)):
+            raise RunError(f"The {split} part holds no sequence: prepare the data with a larger share for it.")
+    model = recipes.new_model(recipe, 1, _model_arguments(recipe, data))
+    key = getattr(datasets.module(recipe.values["data"]["dataset"]), "KEY", "targets")
+    try:
+        model.check_data(Batches(data.train, 1, key=key)[0])
+    except ValueError as error:
+        raise RunError(f"The model does not take the data: {error}") from error
+
+
+def fixed_settings(values):
+    """What of a recipe a run can't change: "table.key" -> value."""
+    fixed = {
+        f"{table}.{key}": value
+        for table in ("data", "model", "optimizer", "schedule", "training")
+        for key, value in values.get(table, {}).items()
+    }
+    fixed.pop("training.patience", None)
+    if fixed.get("schedule.learning_rate") != {"decay": "cosine"}:
+        fixed.pop("training.epochs", None)
+    return fixed
+
+
+def _model_arguments(recipe, data):
+    """What the data says of a model."""
+    says = getattr(datasets.module(recipe.values["data"]["dataset"]), "model_arguments", None)
+    return says(data.train.manifest) if says else {}
 
 
 def load_data(recipe, directory):
@@ -246,20 +325,19 @@ def train(run, verbose="auto"):
         RunError: it is being trained by another process, its data is not there, or an update was not finite.
         OSError: the disk is full.
     """
-    with run.path("lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunError(f"{run.directory} is being trained by another process.") from error
-        log = _logger(run.path(LOG))
-        try:
-            _train(run, log, verbose)
-        except BaseException as error:
-            log.error("Stopped: %s", str(error) or type(error).__name__)
-            raise
-        finally:
-            for handler in log.handlers:
-                handler.close()
+    try:
+        with filelock.FileLock(run.path("lock"), timeout=0):
+            log = _logger(run.path(LOG))
+            try:
+                _train(run, log, verbose)
+            except BaseException as error:
+                log.error("Stopped: %s", str(error) or type(error).__name__)
+                raise
+            finally:
+                for handler in log.handlers:
+                    handler.close()
+    except filelock.Timeout as error:
+        raise RunError(f"{run.directory} is being trained by another process.") from error
 
 
 def _train(run, log, verbose):
@@ -269,16 +347,25 @@ def _train(run, log, verbose):
     model, epoch = run.last_model(data, steps)
     rows = run.rows()[:epoch]
     if len(rows) < epoch:
-        raise RunError(f"{run.path(METRICS)} has {len(rows)} rows, {run.path(LAST)} is of {epoch} epochs.")
+        raise RunError(
+            f"{run.path(METRICS)} has {len(rows)} rows, {run.path(LAST)} is of {epoch} epochs: put back the rows, or "
+            "begin another run."
+        )
     if epoch:
         run.write_rows(rows)  # without those of epochs whose model was not written
     state = Epochs(run, steps, rows, log)
     if rows and state.best_epoch == epoch:
         _copy(run.path(LAST), run.path(BEST))
+    elif rows and not run.path(BEST).exists():
+        raise RunError(
+            f"{run.path(BEST)}, of epoch {state.best_epoch}, is gone and can't be made again. To go on, copy {LAST} "
+            "in its place."
+        )
     if epoch >= run.training["epochs"] or state.waited_enough():
         log.info("Trained for %d epochs: complete.", epoch)
         return
-    log.info("%s after %d epochs of %d updates", "Goes on" if epoch else "Begins", epoch, steps)
+    begun = "Goes on" if epoch else "Begins"
+    log.info("%s after %d epochs of %d updates, on %s", begun, epoch, steps, keras.config.backend())
     try:
         model.fit(
             batches.dataset(start=epoch * steps),
@@ -340,8 +427,7 @@ class Epochs(keras.callbacks.Callback):
         row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         self.rows.append(row)
         self.run.write_rows(self.rows)
-        with whole_file(self.run.path(LAST)) as partial:
-            self.model.save(partial)
+        self.run.save_model(self.model, epoch + 1)
         if self.best_epoch == epoch + 1:
             _copy(self.run.path(LAST), self.run.path(BEST))
         for name, value in row.items():

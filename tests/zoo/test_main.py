@@ -260,7 +260,7 @@ def test_speech_stopped_and_resumed(speech):
     assert speech.said["stopped"].status == 130
     assert "python -m zoo train: interrupted" in speech.said["stopped"].err
     for name in ("evaluate", "generate"):
-        assert f"has no {BEST} yet: `resume` it until an epoch is done" in speech.said[name]
+        assert f"has no {BEST}: `resume` it until an epoch is done" in speech.said[name]
     assert [row["epoch"] for row in speech.run.rows()] == [1, 2]
     assert speech.run.name == "tiny (small)"
     assert keras.saving.load_model(speech.run.path(LAST)).units == 4
@@ -484,7 +484,7 @@ def test_errors_before_training(speech, monkeypatch):
     assert "wav is not empty. Choose another folder by --run-dir." in refused("train", "tiny.toml", "--run-dir", "wav")
     assert not (speech.folder / "runs/tiny").exists()
     message = refused("prepare", "tiny.toml", "--source", "wav", "--set", "data.frame_size=40")
-    assert "holds a data set prepared with settings=" in message
+    assert "holds a data set prepared with frame_size=20, not frame_size=40" in message
     assert "does not exist" in refused("prepare", "speech", "--source", "nowhere", "--directory", "other")
     message = refused("prepare", "speech", "--source", "wav", "--directory", "other", "--set", "frame_sise=3")
     assert message == "--set frame_sise=3: unknown key 'data.frame_sise'. The nearest is 'frame_size'."

@@ -337,14 +337,14 @@ def test_optimizer(tmp_path):
 
 
 def test_arguments_of_the_model(tmp_path):
-    """The training's seed, and what the data says, stand back where the recipe says something else."""
+    """What the data says stands back where the recipe says something else; the seed is the training's."""
     text = PLAIN.replace('"bernoulli"', '"categorical"')
     data = {"num_classes": 50, "start_token": 1, "unknown_token": 0}
     model = recipes.new_model(load(tmp_path, text, "training.seed=3"), 10, data)
     assert (model.num_classes, model.start_token, model.unknown_token, model.seed) == (50, 1, 0, 3)
-    settings = ("training.seed=3", "model.seed=5", "model.start_token=0")
+    settings = ("training.seed=3", "model.start_token=0")
     model = recipes.new_model(load(tmp_path, text, *settings), 10, data)
-    assert (model.num_classes, model.start_token, model.unknown_token, model.seed) == (50, 0, 0, 5)
+    assert (model.num_classes, model.start_token, model.unknown_token, model.seed) == (50, 0, 0, 3)
 
 
 # Wrong recipes. Each line is put at the end of its table, and is what the message is about.
@@ -404,7 +404,7 @@ WRONG = {
     "training.batch_size = 0": ("training", "training.batch_size must be positive. Received: 0."),
     "training.epochs = -1": ("training", "training.epochs must be positive. Received: -1."),
     "training.patience = 0": ("training", "training.patience must be positive. Received: 0."),
-    "training.seed = -1": ("training", "training.seed must be positive. Received: -1."),
+    "training.seed = -1": ("training", "training.seed must be in [0, 2**31). Received: -1."),
     "evaluation.num_samples = 0": ("evaluation", "evaluation.num_samples must be positive. Received: 0."),
     "evaluation.split = 'tset'": ("evaluation", "Received: 'tset'. The nearest is 'test'."),
     "published.bound = 'ELBOW'": ("published", "Received: 'ELBOW'. The nearest is 'ELBO'."),
@@ -556,6 +556,20 @@ def test_settings_inside_of_a_number(tmp_path, setting):
 def test_settings_inside_of_a_number_that_may_be_a_table(tmp_path):
     with pytest.raises(RecipeError, match=r"schedule\.kl_weight"):
         load(tmp_path, PLAIN, "schedule.kl_weight=0.5", "schedule.kl_weight.initial=0.1")
+
+
+def test_set_to_none(tmp_path):
+    """Takes away what the recipe, or its base, says."""
+    values = load(tmp_path, PLAIN, "training.epochs=7", "model.units=5", "training.epochs=none").values
+    assert "training" not in values and values["model"]["units"] == 5
+
+
+def test_not_utf8(tmp_path):
+    (tmp_path / "recipe.toml").write_bytes('title = "Müller"'.encode("latin-1"))
+    with pytest.raises(RecipeError, match=r"recipe\.toml: not UTF-8"):
+        recipes.load(str(tmp_path / "recipe.toml"))
+    (tmp_path / "recipe.toml").write_bytes(PLAIN.encode("utf-8-sig"))
+    assert recipes.load(str(tmp_path / "recipe.toml")).values == load(tmp_path, PLAIN).values
 
 
 def test_no_such_recipe(tmp_path):

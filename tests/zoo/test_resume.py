@@ -10,6 +10,7 @@ import time
 import zipfile
 from io import BytesIO
 
+import filelock
 import h5py
 import keras
 import pytest
@@ -156,13 +157,9 @@ def test_early_stopping_is_not_forgotten(tmp_path):
 
 
 def test_two_processes_do_not_train_one_run(tmp_path):
-    import fcntl
-
     run = begin(tmp_path / "run")
-    with run.path("lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(RunError, match="another process"):
-            runs.train(run, verbose=0)
+    with filelock.FileLock(run.path("lock")), pytest.raises(RunError, match="another process"):
+        runs.train(run, verbose=0)
 
 
 def test_a_full_disk(tmp_path, monkeypatch, capsys):

@@ -136,7 +136,7 @@ def test_environment_and_recipe(trained):
 def test_log(trained):
     lines = trained.path(LOG).read_text().splitlines()
     found = [line.split(" ", 2)[2] for line in lines]
-    assert found[0] == "Begins after 0 epochs of 3 updates"
+    assert found[0] == f"Begins after 0 epochs of 3 updates, on {keras.config.backend()}"
     for line, row in zip(found[1:4], trained.rows(), strict=True):
         assert line.startswith(f"Epoch {row['epoch']}: val_elbo {row['val_elbo']:.6g}, ")
     assert found[4:] == ["Trained for 3 epochs: complete. Best was epoch 1."]
@@ -184,12 +184,65 @@ def test_files_that_do_not_fit(copied):
     copied.write_rows(rows[:2])
     with pytest.raises(RunError, match=r"metrics\.csv has 2 rows, .*last\.keras is of 3 epochs"):
         runs.train(copied, verbose=0)
-    copied.write_rows(rows)
-    text = copied.path(RECIPE).read_text().replace("steps_per_epoch = 3", "steps_per_epoch = 4")
-    copied.path(RECIPE).write_text(text)
-    with pytest.raises(RunError, match=r"last\.keras is not of a whole number of epochs of 4 updates"):
-        runs.train(Run(copied.directory), verbose=0)
     assert "Stopped: " in copied.path(LOG).read_text()
+    copied.write_rows(rows)
+    copied.path(BEST).unlink()
+    with pytest.raises(RunError, match=r"best\.keras, of epoch 1, is gone.* copy last\.keras in its place"):
+        runs.train(copied, verbose=0)
+    copied.path(LAST).write_bytes(copied.path(LAST).read_bytes()[:-100])
+    with pytest.raises(RunError, match=r"last\.keras can't be read"):
+        runs.train(copied, verbose=0)
+    copied.path(ENVIRONMENT).write_text("{")
+    with pytest.raises(RunError, match=r"environment\.json can't be read"):
+        Run(copied.directory)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("steps_per_epoch = 3", "steps_per_epoch = 4", "training.steps_per_epoch"),
+        ('frames = "rows"', 'frames = "pixels"', "data.frames"),
+        ("units = 4", "units = 5", "model.units"),
+    ],
+)
+def test_a_recipe_that_was_changed(copied, old, new, key):
+    text = copied.path(RECIPE).read_text()
+    assert old in text
+    copied.path(RECIPE).write_text(text.replace(old, new))
+    with pytest.raises(RunError, match=rf"recipe\.toml was changed since the run began: {key}\. "):
+        Run(copied.directory)
+
+
+def test_more_epochs_may_be_asked_for(copied):
+    text = copied.path(RECIPE).read_text()
+    assert "epochs = 3\n" in text
+    copied.path(RECIPE).write_text(text.replace("epochs = 3\n", "epochs = 4\n"))
+    runs.train(Run(copied.directory), verbose=0)
+    assert [row["epoch"] for row in copied.rows()] == [1, 2, 3, 4]
+    decay = {"training": {"epochs": 3}, "schedule": {"learning_rate": {"decay": "cosine"}}}
+    assert "training.epochs" in runs.fixed_settings(decay) and "training.epochs" not in runs.fixed_settings(
+        {"training": {"epochs": 3}}
+    )
+
+
+def test_epochs_of_an_optimizer_that_counts_otherwise(tmp_path):
+    """With accumulated gradients `iterations` is not the number of updates."""
+    text = TEXT.replace("[optimizer]\n", "[optimizer]\ngradient_accumulation_steps = 2\n")
+    run = begin(tmp_path / "run", text)
+    runs.train(run, verbose=0)
+    before = run.path(LAST).read_bytes()
+    runs.train(Run(run.directory), verbose=0)
+    assert run.path(LAST).read_bytes() == before
+
+
+def test_data_that_the_recipe_can_not_train_on():
+    recipe = recipes.load("digits/z_forcing")
+    data = digits.load_data("rows")
+    runs.check_data(recipe, data)
+    with pytest.raises(RunError, match="The valid part holds no sequence"):
+        runs.check_data(recipe, data._replace(valid=data.valid[:0]))
+    with pytest.raises(RunError, match=r"The model does not take the data: .*0 and 1"):
+        runs.check_data(recipe, data._replace(train=data.train + 0.5))
 
 
 # Beginnings.
