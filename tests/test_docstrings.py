@@ -69,3 +69,16 @@ def test_readme(names):
     exec(code.replace("epochs=30", "epochs=1, verbose=0"), names)
     assert names["endings"].shape == (10, 4, 3, 8)
     assert names["latents"].mean.shape == (250, 8, 16)
+
+
+def test_docs(tmp_path, monkeypatch):
+    """The example of a data set of one's own, on files as it names them."""
+    monkeypatch.chdir(tmp_path)
+    arrays = [np.random.default_rng(i).normal(3.0, 2.0, (5 + i, 2)) for i in range(4)]
+    for name, array in zip("abcd", arrays, strict=True):
+        np.save(f"{name}.npy", array)
+    text = (pathlib.Path(__file__).parents[1] / "docs" / "datasets.md").read_text()
+    names = {}
+    exec(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[-1], names)
+    train = np.concatenate(arrays[:2])
+    np.testing.assert_allclose(names["data"].test[0], (arrays[3] - train.mean()) / train.std(), rtol=1e-4, atol=1e-5)

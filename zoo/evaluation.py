@@ -101,6 +101,8 @@ def table(run, results):
     if published:
         yield f"  published {published['value']:>11g} {published['metric']}, {published['bound']}"
         yield f"            by {published['source']}"
+        if "(small)" in run.name:
+            yield "            with which the small form is not to be compared"
 
 
 def generate(run, count, length=None, temperature=1.0, seed=0, prompt_steps=None):
