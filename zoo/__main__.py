@@ -123,7 +123,7 @@ def show(args):
     import tomli_w
 
     from zf_keras import datasets
-    from zoo import recipes
+    from zoo import components, recipes
 
     if args.name in datasets.NAMES:
         module = datasets.module(args.name)
@@ -136,14 +136,14 @@ def show(args):
     recipe = recipes.load(args.name, args.small, args.set)
     print(tomli_w.dumps(recipe.values).strip())
     for name in ("training", "evaluation"):
-        defaults = recipes.table(recipe, name).items() - recipe.values.get(name, {}).items()
+        defaults = components.table(recipe, name).items() - recipe.values.get(name, {}).items()
         print(f"# {name}, by default: {', '.join(f'{key} = {value}' for key, value in sorted(defaults))}")
 
 
 def prepared(recipe, args):
     """The folder of a recipe's data, prepared where there is a source; `None` for bundled data."""
     from zf_keras import datasets
-    from zoo import recipes
+    from zoo import components
     from zoo.runs import RunError
 
     data = recipe.values["data"]
@@ -154,7 +154,7 @@ def prepared(recipe, args):
         return None
     directory = args.data_dir / data.get("directory", data["dataset"])
     if args.source:
-        options = {key: data[key] for key in recipes.data_arguments(data["dataset"], "prepare") if key in data}
+        options = {key: data[key] for key in components.data_arguments(data["dataset"], "prepare") if key in data}
         prepare(module, args, directory, options)
     return directory
 
@@ -211,10 +211,10 @@ def run_resume(args):
 
 def finish(run):
     """Trains to the end, evaluates, writes the card."""
-    from zoo import runs
+    from zoo import training
     from zoo.evaluation import evaluate
 
-    runs.train(run)
+    training.train(run)
     print(f"\nMeasuring the best model on the {run.evaluation['split']} part")
     evaluate(run)
     report(run)

@@ -20,23 +20,17 @@ import datetime
 import importlib
 import importlib.metadata
 import json
-import logging
-import math
 import os
 import platform
-import shutil
-import time
 import zipfile
 from pathlib import Path
 
-import filelock
 import keras
-import numpy as np
 import tomli_w
 
 from zf_keras import datasets
 from zf_keras.datasets import Batches
-from zoo import recipes
+from zoo import components, recipes
 from zoo.files import whole_file, write_whole
 
 RECIPE, ENVIRONMENT, METRICS, LAST, BEST = "recipe.toml", "environment.json", "metrics.csv", "last.keras", "best.keras"
@@ -120,11 +114,11 @@ class Run:
 
     @property
     def training(self):
-        return recipes.table(self.recipe, "training")
+        return components.table(self.recipe, "training")
 
     @property
     def evaluation(self):
-        return recipes.table(self.recipe, "evaluation")
+        return components.table(self.recipe, "evaluation")
 
     @property
     def dataset(self):
@@ -168,8 +162,8 @@ class Run:
     def new_model(self, data, steps_per_epoch):
         """The compiled model before its first update."""
         keras.utils.set_random_seed(self.training["seed"])
-        model = recipes.new_model(self.recipe, steps_per_epoch, _model_arguments(self.recipe, data))
-        model.compile(optimizer=recipes.new_optimizer(self.recipe, steps_per_epoch))
+        model = components.new_model(self.recipe, steps_per_epoch, _model_arguments(self.recipe, data))
+        model.compile(optimizer=components.new_optimizer(self.recipe, steps_per_epoch))
         return model
 
     def last_model(self, data, steps_per_epoch):
@@ -231,10 +225,10 @@ def check_new(directory):
 
 def check_data(recipe, data):
     """Raises a `RunError` if data can't be trained on by a recipe: a part is empty, or the model refuses a batch."""
-    for split in ("train", "valid", recipes.table(recipe, "evaluation")["split"]):
+    for split in ("train", "valid", components.table(recipe, "evaluation")["split"]):
         if not len(getattr(data, split)):
             raise RunError(f"The {split} part holds no sequence: prepare the data with a larger share for it.")
-    model = recipes.new_model(recipe, 1, _model_arguments(recipe, data))
+    model = components.new_model(recipe, 1, _model_arguments(recipe, data))
     key = getattr(datasets.module(recipe.values["data"]["dataset"]), "KEY", "targets")
     try:
         model.check_data(Batches(data.train, 1, key=key)[0])
@@ -268,7 +262,7 @@ def load_data(recipe, directory):
         RunError: it is not there, or was prepared with other settings than the recipe's.
     """
     data = recipe.values["data"]
-    arguments = {key: data[key] for key in recipes.data_arguments(data["dataset"], "load_data") if key in data}
+    arguments = {key: data[key] for key in components.data_arguments(data["dataset"], "load_data") if key in data}
     if directory is None:
         return datasets.module(data["dataset"]).load_data(**arguments)
     try:
@@ -278,7 +272,7 @@ def load_data(recipe, directory):
             f"{error} Prepare it by `python -m zoo prepare {recipe.given} --source DIR`, or train with --source DIR."
         ) from error
     settings = splits.train.manifest["identity"]["settings"]
-    wanted = recipes.data_arguments(data["dataset"], "prepare") | data
+    wanted = components.data_arguments(data["dataset"], "prepare") | data
     for key, found in settings.items():
         if key in wanted and found != wanted[key]:
             raise recipe.error(
@@ -312,180 +306,3 @@ def _tensorflow_devices():
     import tensorflow as tf
 
     return [device.device_type for device in tf.config.list_logical_devices()]
-
-
-def train(run, verbose="auto"):
-    """Trains a run to its end, from where it is.
-
-    Args:
-        run: `Run`.
-        verbose: as for `fit`.
-
-    Raises:
-        RunError: it is being trained by another process, its data is not there, or an update was not finite.
-        OSError: the disk is full.
-    """
-    try:
-        with filelock.FileLock(run.path("lock"), timeout=0):
-            log = _logger(run.path(LOG))
-            try:
-                _train(run, log, verbose)
-            except BaseException as error:
-                log.error("Stopped: %s", str(error) or type(error).__name__)
-                raise
-            finally:
-                for handler in log.handlers:
-                    handler.close()
-    except filelock.Timeout as error:
-        raise RunError(f"{run.directory} is being trained by another process.") from error
-
-
-def _train(run, log, verbose):
-    data = run.load_data()
-    batches, valid = run.batches(data.train, "train"), run.batches(data.valid, "valid")
-    steps = run.steps_per_epoch(batches)
-    model, epoch = run.last_model(data, steps)
-    rows = run.rows()[:epoch]
-    if len(rows) < epoch:
-        raise RunError(
-            f"{run.path(METRICS)} has {len(rows)} rows, {run.path(LAST)} is of {epoch} epochs: put back the rows, or "
-            "begin another run."
-        )
-    if epoch:
-        run.write_rows(rows)  # without those of epochs whose model was not written
-    state = Epochs(run, steps, rows, log)
-    if rows and state.best_epoch == epoch:
-        _copy(run.path(LAST), run.path(BEST))
-    elif rows and not run.path(BEST).exists():
-        raise RunError(
-            f"{run.path(BEST)}, of epoch {state.best_epoch}, is gone and can't be made again. To go on, copy {LAST} "
-            "in its place."
-        )
-    if epoch >= run.training["epochs"] or state.waited_enough():
-        log.info("Trained for %d epochs: complete.", epoch)
-        return
-    begun = "Goes on" if epoch else "Begins"
-    log.info("%s after %d epochs of %d updates, on %s", begun, epoch, steps, keras.config.backend())
-    try:
-        model.fit(
-            batches.dataset(start=epoch * steps),
-            steps_per_epoch=steps,
-            initial_epoch=epoch,
-            epochs=run.training["epochs"],
-            validation_data=valid.dataset(),
-            validation_steps=len(valid),
-            callbacks=[state],
-            shuffle=False,  # the batches are
-            verbose=verbose,
-        )
-    except NonFiniteError as error:
-        raise _diagnosed(run, data, batches, steps, error) from error
-    log.info("Trained for %d epochs: complete. Best was epoch %d.", len(state.rows), state.best_epoch)
-
-
-class Epochs(keras.callbacks.Callback):
-    """Rows, checkpoints, early stopping, and the check that every update is finite."""
-
-    def __init__(self, run, steps, rows, log):
-        super().__init__()
-        self.run = run
-        self.steps = steps
-        self.rows = rows
-        self.log = log
-        self.patience = run.training["patience"]
-        self.summaries = None
-
-    @property
-    def best_epoch(self):
-        """Number, from 1, of the epoch with the best validation ELBO: the first such."""
-        return 1 + int(np.argmax([row["val_elbo"] for row in self.rows]))
-
-    def waited_enough(self):
-        return bool(self.patience and self.rows and len(self.rows) - self.best_epoch >= self.patience)
-
-    def on_train_begin(self, logs=None):
-        from tensorboard.summary import Writer
-
-        self.summaries = Writer(str(self.run.path("tensorboard")))
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch, self.start = epoch, time.perf_counter()
-
-    def on_train_batch_end(self, batch, logs=None):
-        # The metrics are means over the epoch so far: of one that is not finite they stay so.
-        if not math.isfinite(logs["loss"]):
-            raise NonFiniteError(self.epoch * self.steps + batch)
-
-    def on_epoch_end(self, epoch, logs=None):
-        seconds = time.perf_counter() - self.start
-        if not all(np.isfinite(keras.ops.convert_to_numpy(weight)).all() for weight in self.model.trainable_weights):
-            raise NonFiniteError((epoch + 1) * self.steps - 1)
-        row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
-        for name, value in row.items():
-            if not math.isfinite(value):
-                raise RunError(f"Validation after epoch {epoch + 1}: {name} is {value}. {_advice(self.run)}")
-        row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        self.rows.append(row)
-        self.run.write_rows(self.rows)
-        self.run.save_model(self.model, epoch + 1)
-        if self.best_epoch == epoch + 1:
-            _copy(self.run.path(LAST), self.run.path(BEST))
-        for name, value in row.items():
-            if name != "epoch":
-                self.summaries.add_scalar(name, value, (epoch + 1) * self.steps)
-        self.summaries.add_scalar("seconds", seconds, (epoch + 1) * self.steps)
-        self.summaries.flush()
-        self.log.info("Epoch %d: val_elbo %.6g, %.1f s", epoch + 1, row["val_elbo"], seconds)
-        if self.waited_enough():
-            self.log.info("No better validation ELBO for %d epochs.", self.patience)
-            self.model.stop_training = True
-
-    def on_train_end(self, logs=None):
-        self.summaries.close()
-
-
-def _copy(source, target):
-    with whole_file(target) as partial:
-        shutil.copyfile(source, partial)
-
-
-def _advice(run):
-    saved = f"{LAST} and {BEST} in {run.directory} are whole. " if run.path(LAST).exists() else ""
-    return f"{saved}Try a lower optimizer.learning_rate or optimizer.global_clipnorm, or a lower model.clip."
-
-
-def _diagnosed(run, data, batches, steps, error):
-    """The error of a run whose metrics were not finite at an update, with the update and the term that failed.
-
-    An update can leave weights that are not finite and show itself in the next one's terms only. So the updates of the
-    epoch are made again, with a look at terms and weights after each.
-    """
-    stopped_at = error.args[0]
-    model, epoch = run.last_model(data, steps)
-    for step in range(epoch * steps, stopped_at + 1):
-        terms = model.train_on_batch(batches[step], return_dict=True)
-        failed = [name for name, value in terms.items() if not math.isfinite(value)]
-        model.reset_metrics()
-        if failed:
-            what = ", ".join(name for name in failed if name not in ("loss", "elbo")) or "loss"
-            what = f"{what} not finite"
-        elif not all(np.isfinite(keras.ops.convert_to_numpy(w)).all() for w in model.trainable_weights):
-            what = "the weights after it not finite, all terms of the loss finite: the gradient or its step is not"
-        else:
-            continue
-        number, position = divmod(step, len(batches))
-        indices = ", ".join(map(str, batches.order(number)[position].tolist()))
-        return NonFiniteError(
-            f"Update {step} (epoch {step // steps + 1}, batch {step % steps}; training sequences {indices}): {what}. "
-            + _advice(run)
-        )
-    return NonFiniteError(f"Update {stopped_at}: not finite, but not so when it was made again. {_advice(run)}")
-
-
-def _logger(path):
-    log = logging.getLogger(f"zoo.{path}")
-    log.handlers = [logging.FileHandler(path)]
-    log.handlers[0].setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    log.setLevel(logging.INFO)
-    log.propagate = False
-    return log

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from zf_keras import datasets
-from zoo import recipes, runs
+from zoo import recipes, runs, training
 from zoo.__main__ import COMMANDS, main
 from zoo.recipes import RecipeError
 from zoo.runs import BEST, CARD, LAST, RESULTS, Run, RunError
@@ -167,7 +167,7 @@ def speech(tmp_path_factory):
         said["not prepared"] = refused("train", "tiny.toml", "--small")
         said["prepare"] = done("prepare", "tiny.toml", "--source", "wav")
         with patch.context() as stopped:
-            stopped.setattr(runs.Epochs, "on_epoch_begin", interrupt)
+            stopped.setattr(training.Epochs, "on_epoch_begin", interrupt)
             said["stopped"] = command("train", "tiny.toml", "--small")
         said["evaluate"] = refused("evaluate", "runs/tiny-small")
         said["generate"] = refused("generate", "runs/tiny-small")

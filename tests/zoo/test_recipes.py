@@ -8,7 +8,7 @@ import pytest
 import tomli_w
 
 from zf_keras import DividedAfter, KLAnnealing
-from zoo import recipes
+from zoo import checks, components, recipes
 from zoo.recipes import RecipeError
 
 PLAIN = """\
@@ -112,18 +112,18 @@ def test_every_recipe(name):
     for recipe in forms:
         assert recipe.name == name and "small" not in recipe.values and "extends" not in recipe.values
         assert recipe.values["title"]
-        model = recipes.new_model(recipe, 10, {"num_classes": 50, "start_token": 1, "unknown_token": 0})
+        model = components.new_model(recipe, 10, {"num_classes": 50, "start_token": 1, "unknown_token": 0})
         assert type(model).__name__ == recipe.values["model"]["class"]
         assert model.units == recipe.values["model"]["units"]
         assert model.tokens == (recipe.values["model"]["output"] == "categorical")
-        optimizer = recipes.new_optimizer(recipe, 10)
+        optimizer = components.new_optimizer(recipe, 10)
         assert float(optimizer.learning_rate) == pytest.approx(recipe.values["optimizer"]["learning_rate"])
         assert optimizer.global_clipnorm == 100.0
     full, small = (form.values for form in forms)
     assert small["model"]["units"] < full["model"]["units"]
     for key in ("latent_dim", "hidden_units"):
         assert small["model"].get(key, 0) <= full["model"].get(key, 10**9)
-    epochs = [recipes.table(form, "training")["epochs"] for form in forms]
+    epochs = [components.table(form, "training")["epochs"] for form in forms]
     assert epochs[1] < epochs[0]
     assert full.get("published") == small.get("published")
     assert full["model"]["class"] == small["model"]["class"]
@@ -149,12 +149,12 @@ def test_published(name):
 def test_sizes_of_the_papers(name):
     cls, units, latent_dim, hidden_units, rate, batch, alpha, beta = SIZES[name]
     recipe = recipes.load(name)
-    model = recipes.new_model(recipe, 10, {"num_classes": 50})
+    model = components.new_model(recipe, 10, {"num_classes": 50})
     assert type(model).__name__ == cls
     assert (model.units, model.latent_dim, model.hidden_units) == (units, latent_dim, hidden_units)
     assert recipe.values["optimizer"]["class"] == "Adam"
     assert recipe.values["optimizer"]["learning_rate"] == rate
-    assert recipes.table(recipe, "training")["batch_size"] == batch
+    assert components.table(recipe, "training")["batch_size"] == batch
     if alpha is not None:
         assert (model.alpha, model.beta) == (alpha, beta)
 
@@ -172,12 +172,12 @@ def test_further_settings_of_the_papers():
             annealed = values.get("schedule", {}).get("kl_weight")
             assert annealed == ({"initial": 0.2, "increment": 5e-5} if "kla" in name else None)
     srnn = recipes.load("music/nottingham_srnn")
-    optimizer, model = recipes.new_optimizer(srnn, 7), recipes.new_model(srnn, 7, {})
+    optimizer, model = components.new_optimizer(srnn, 7), components.new_model(srnn, 7, {})
     rates = [float(optimizer._learning_rate(n)) for n in (0, 20 * 7 - 1, 20 * 7, 21 * 7 - 1, 21 * 7, 49 * 7)]
     np.testing.assert_allclose(rates, [1e-3, 1e-3, 1e-3 / 1.2, 1e-3 / 1.2, 1e-3 / 1.2**2, 1e-3 / 1.2**30], rtol=1e-5)
     weights = [float(model.kl_weight(n)) for n in (0, 10 * 7, 20 * 7, 49 * 7)]
     np.testing.assert_allclose(weights, [0.2, 0.6, 1, 1], rtol=1e-6)
-    assert recipes.table(srnn, "training")["epochs"] == 50
+    assert components.table(srnn, "training")["epochs"] == 50
 
 
 # How a recipe is resolved.
@@ -188,9 +188,9 @@ def test_forms(tmp_path):
     assert full.name == "recipe"
     assert full.values["model"] == {"class": "STORN", "units": 4, "latent_dim": 2, "output": "bernoulli"}
     assert small.values == full.values | {"model": full.values["model"] | {"units": 3}, "training": {"epochs": 2}}
-    assert recipes.table(small, "training") == recipes.TRAINING | {"epochs": 2}
-    assert recipes.table(small, "evaluation") == recipes.EVALUATION | {"num_samples": 2}
-    assert recipes.TRAINING["epochs"] == 100  # the defaults are as they were
+    assert components.table(small, "training") == components.TRAINING | {"epochs": 2}
+    assert components.table(small, "evaluation") == components.EVALUATION | {"num_samples": 2}
+    assert components.TRAINING["epochs"] == 100  # the defaults are as they were
 
 
 @pytest.mark.parametrize("small", ["model.units = 3", "[small.model]\nunits = 3", "model = { units = 3 }"])
@@ -245,7 +245,7 @@ def test_extended_inline_tables_are_replaced(tmp_path):
 )
 def test_set(tmp_path, setting, key, value):
     before, after = load(tmp_path, PLAIN), load(tmp_path, PLAIN, setting)
-    found = recipes._get(after.values, key)
+    found = checks.lookup(after.values, key)
     assert found == value and type(found) is type(value)
     assert after.origins[setting.split("=")[0].strip()] == f"--set {setting}"
     rest = [{k: v for k, v in recipes._flatten(recipe.values) if k != key} for recipe in (before, after)]
@@ -264,7 +264,7 @@ def test_set_a_list():
 
 def test_set_a_token():
     recipe = recipes.load("text/z_forcing", settings=["model.unknown_token=5"])
-    assert recipes.new_model(recipe, 1, {"num_classes": 10}).unknown_token == 5
+    assert components.new_model(recipe, 1, {"num_classes": 10}).unknown_token == 5
 
 
 @pytest.mark.parametrize("name", ["digits/z_forcing", "music/jsb_chorales_srnn", "timit/z_forcing_kla_aux"])
@@ -290,18 +290,18 @@ def test_as_a_run_keeps_it(name, small):
 )
 def test_kl_weight(tmp_path, kl_weight, expected):
     recipe = load(tmp_path, PLAIN, f"schedule.kl_weight={kl_weight}")
-    schedule = recipes.new_model(recipe, 10, {}).kl_weight
+    schedule = components.new_model(recipe, 10, {}).kl_weight
     assert isinstance(schedule, KLAnnealing)
     np.testing.assert_allclose([float(schedule(n)) for n in expected], list(expected.values()), rtol=1e-5, atol=1e-7)
 
 
 def test_constant_kl_weight(tmp_path):
-    assert recipes.new_model(load(tmp_path, PLAIN, "schedule.kl_weight=0.25"), 10, {}).kl_weight == 0.25
-    assert recipes.new_model(load(tmp_path, without("schedule")), 10, {}).kl_weight == 1.0
+    assert components.new_model(load(tmp_path, PLAIN, "schedule.kl_weight=0.25"), 10, {}).kl_weight == 0.25
+    assert components.new_model(load(tmp_path, without("schedule")), 10, {}).kl_weight == 1.0
 
 
 def rate_at(recipe, steps, n):
-    optimizer = recipes.new_optimizer(recipe, steps)
+    optimizer = components.new_optimizer(recipe, steps)
     assert type(optimizer) is keras.optimizers.Adam
     optimizer.build([keras.Variable(np.zeros(1, "float32"))])
     optimizer.iterations.assign(n)
@@ -318,7 +318,7 @@ def test_learning_rates(tmp_path):
     divide = load(tmp_path, PLAIN, 'schedule.learning_rate={decay="divide", by=2.0, after=3}')
     for n, divisions in {0: 0, 29: 0, 30: 1, 39: 1, 40: 2, 59: 3}.items():
         assert rate_at(divide, 10, n) == pytest.approx(0.01 / 2**divisions, rel=1e-5)
-    config = recipes.new_optimizer(divide, 10).get_config()["learning_rate"]
+    config = components.new_optimizer(divide, 10).get_config()["learning_rate"]
     assert config["config"] == {"initial": 0.01, "divisor": 2.0, "start": 30, "every": 10}
     assert keras.saving.deserialize_keras_object(config).get_config() == DividedAfter(0.01, 2.0, 30, 10).get_config()
 
@@ -331,7 +331,7 @@ def test_schedule_of_the_default_learning_rate(tmp_path):
 
 def test_optimizer(tmp_path):
     text = PLAIN.replace('class = "Adam"', 'class = "AdamW"\nepsilon = 1e-5\nweight_decay = 0.25\nglobal_clipnorm = 7')
-    optimizer = recipes.new_optimizer(load(tmp_path, text), 10)
+    optimizer = components.new_optimizer(load(tmp_path, text), 10)
     assert type(optimizer) is keras.optimizers.AdamW
     assert (optimizer.epsilon, optimizer.weight_decay, optimizer.global_clipnorm) == (1e-5, 0.25, 7)
 
@@ -340,10 +340,10 @@ def test_arguments_of_the_model(tmp_path):
     """What the data says stands back where the recipe says something else; the seed is the training's."""
     text = PLAIN.replace('"bernoulli"', '"categorical"')
     data = {"num_classes": 50, "start_token": 1, "unknown_token": 0}
-    model = recipes.new_model(load(tmp_path, text, "training.seed=3"), 10, data)
+    model = components.new_model(load(tmp_path, text, "training.seed=3"), 10, data)
     assert (model.num_classes, model.start_token, model.unknown_token, model.seed) == (50, 1, 0, 3)
     settings = ("training.seed=3", "model.start_token=0")
-    model = recipes.new_model(load(tmp_path, text, *settings), 10, data)
+    model = components.new_model(load(tmp_path, text, *settings), 10, data)
     assert (model.num_classes, model.start_token, model.unknown_token, model.seed) == (50, 0, 0, 3)
 
 

@@ -15,7 +15,7 @@ import h5py
 import keras
 import pytest
 
-from zoo import recipes, runs
+from zoo import recipes, training
 from zoo.__main__ import main
 from zoo.runs import BEST, LAST, METRICS, Run, RunError
 
@@ -75,7 +75,7 @@ def assert_same(run, other):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     run = begin(tmp_path_factory.mktemp("whole") / "run")
-    runs.train(run, verbose=0)
+    training.train(run, verbose=0)
     assert len(run.rows()) == 6
     return run
 
@@ -83,7 +83,7 @@ def whole(tmp_path_factory):
 def test_killed_at_random_steps(whole, tmp_path):
     """kill -9, from outside, at random moments, until the run is done."""
     run = begin(tmp_path / "run")
-    program = "import sys; from zoo import runs; runs.train(runs.Run(sys.argv[1]), verbose=0)"
+    program = "import sys; from zoo import runs, training; training.train(runs.Run(sys.argv[1]), verbose=0)"
     rng, kills = random.Random(os.getpid()), 0
     for attempt in range(30):
         process = subprocess.Popen([sys.executable, "-c", program, str(run.directory)], stderr=subprocess.PIPE)
@@ -116,14 +116,14 @@ def test_stopped_before_or_after_each_file(whole, tmp_path, monkeypatch, moment)
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            runs.train(run, verbose=0)
-    runs.train(Run(run.directory), verbose=0)
+            training.train(run, verbose=0)
+    training.train(Run(run.directory), verbose=0)
     assert_same(run, whole)
 
 
 def test_stopped_within_an_epoch(whole, tmp_path, monkeypatch):
     run = begin(tmp_path / "run")
-    check = runs.Epochs.on_train_batch_end
+    check = training.Epochs.on_train_batch_end
 
     def interrupted(self, batch, logs=None):
         check(self, batch, logs)
@@ -131,14 +131,14 @@ def test_stopped_within_an_epoch(whole, tmp_path, monkeypatch):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs.Epochs, "on_train_batch_end", interrupted)
+        patch.setattr(training.Epochs, "on_train_batch_end", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            runs.train(run, verbose=0)
+            training.train(run, verbose=0)
     assert len(run.rows()) == 2
-    runs.train(Run(run.directory), verbose=0)
+    training.train(Run(run.directory), verbose=0)
     assert_same(run, whole)
     before = run.path(LAST).read_bytes()
-    runs.train(Run(run.directory), verbose=0)  # nothing is left to do
+    training.train(Run(run.directory), verbose=0)  # nothing is left to do
     assert run.path(LAST).read_bytes() == before
 
 
@@ -148,18 +148,18 @@ def test_early_stopping_is_not_forgotten(tmp_path):
         "epochs = 6", "epochs = 30\npatience = 2"
     )
     run = begin(tmp_path / "run", text)
-    runs.train(run, verbose=0)
+    training.train(run, verbose=0)
     rows = run.rows()
     best = max(range(len(rows)), key=lambda i: rows[i]["val_elbo"])
     assert len(rows) == best + 1 + 2 < 30
-    runs.train(Run(run.directory), verbose=0)
+    training.train(Run(run.directory), verbose=0)
     assert run.rows() == rows
 
 
 def test_two_processes_do_not_train_one_run(tmp_path):
     run = begin(tmp_path / "run")
     with filelock.FileLock(run.path("lock")), pytest.raises(RunError, match="another process"):
-        runs.train(run, verbose=0)
+        training.train(run, verbose=0)
 
 
 def test_a_full_disk(tmp_path, monkeypatch, capsys):

@@ -14,7 +14,7 @@ from keras import ops
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from zf_keras.datasets import digits
-from zoo import evaluation, files, recipes, runs
+from zoo import components, evaluation, files, recipes, runs, training
 from zoo.__main__ import main
 from zoo.runs import BEST, ENVIRONMENT, LAST, LOG, METRICS, RECIPE, NonFiniteError, Run, RunError
 
@@ -61,7 +61,7 @@ def begin(directory, text=TEXT):
 
 
 def with_spike(patch, at, value):
-    patch.setattr(recipes, "new_optimizer", lambda recipe, steps: keras.optimizers.Adam(Spike(at, value)))
+    patch.setattr(components, "new_optimizer", lambda recipe, steps: keras.optimizers.Adam(Spike(at, value)))
 
 
 def updates(path):
@@ -74,7 +74,7 @@ def trained(tmp_path_factory):
     run = begin(tmp_path_factory.mktemp("trained") / "run", TEXT.replace("gaussian", "bernoulli"))
     with pytest.MonkeyPatch.context() as patch:
         with_spike(patch, STEPS + 1, 3.0)
-        runs.train(run, verbose=0)
+        training.train(run, verbose=0)
     return run
 
 
@@ -156,7 +156,7 @@ def test_best_and_last(trained):
 def test_nothing_is_left_to_do(copied):
     before = {path.name: path.read_bytes() for path in copied.directory.iterdir() if path.suffix in (".keras", ".csv")}
     assert len(before) == 3
-    runs.train(copied, verbose=0)
+    training.train(copied, verbose=0)
     assert {name: copied.path(name).read_bytes() for name in before} == before
     assert copied.path(LOG).read_text().endswith("Trained for 3 epochs: complete.\n")
 
@@ -175,7 +175,7 @@ def test_epoch_of_the_results_after_a_kill(copied):
 def test_resumed_after_a_kill_between_row_and_model(copied):
     rows = copied.rows()
     copied.write_rows([*rows, better_row(copied)])
-    runs.train(copied, verbose=0)
+    training.train(copied, verbose=0)
     assert copied.rows() == rows
 
 
@@ -183,15 +183,15 @@ def test_files_that_do_not_fit(copied):
     rows = copied.rows()
     copied.write_rows(rows[:2])
     with pytest.raises(RunError, match=r"metrics\.csv has 2 rows, .*last\.keras is of 3 epochs"):
-        runs.train(copied, verbose=0)
+        training.train(copied, verbose=0)
     assert "Stopped: " in copied.path(LOG).read_text()
     copied.write_rows(rows)
     copied.path(BEST).unlink()
     with pytest.raises(RunError, match=r"best\.keras, of epoch 1, is gone.* copy last\.keras in its place"):
-        runs.train(copied, verbose=0)
+        training.train(copied, verbose=0)
     copied.path(LAST).write_bytes(copied.path(LAST).read_bytes()[:-100])
     with pytest.raises(RunError, match=r"last\.keras can't be read"):
-        runs.train(copied, verbose=0)
+        training.train(copied, verbose=0)
     copied.path(ENVIRONMENT).write_text("{")
     with pytest.raises(RunError, match=r"environment\.json can't be read"):
         Run(copied.directory)
@@ -217,7 +217,7 @@ def test_more_epochs_may_be_asked_for(copied):
     text = copied.path(RECIPE).read_text()
     assert "epochs = 3\n" in text
     copied.path(RECIPE).write_text(text.replace("epochs = 3\n", "epochs = 4\n"))
-    runs.train(Run(copied.directory), verbose=0)
+    training.train(Run(copied.directory), verbose=0)
     assert [row["epoch"] for row in copied.rows()] == [1, 2, 3, 4]
     decay = {"training": {"epochs": 3}, "schedule": {"learning_rate": {"decay": "cosine"}}}
     assert "training.epochs" in runs.fixed_settings(decay) and "training.epochs" not in runs.fixed_settings(
@@ -229,9 +229,9 @@ def test_epochs_of_an_optimizer_that_counts_otherwise(tmp_path):
     """With accumulated gradients `iterations` is not the number of updates."""
     text = TEXT.replace("[optimizer]\n", "[optimizer]\ngradient_accumulation_steps = 2\n")
     run = begin(tmp_path / "run", text)
-    runs.train(run, verbose=0)
+    training.train(run, verbose=0)
     before = run.path(LAST).read_bytes()
-    runs.train(Run(run.directory), verbose=0)
+    training.train(Run(run.directory), verbose=0)
     assert run.path(LAST).read_bytes() == before
 
 
@@ -301,7 +301,7 @@ def test_a_term_that_is_not_finite(tmp_path, monkeypatch, capsys):
     run = begin(tmp_path / "run")
     with_spike(monkeypatch, STEPS + 1, 1e30)
     with pytest.raises(NonFiniteError) as error:
-        runs.train(run, verbose=0)
+        training.train(run, verbose=0)
     message = str(error.value)
     number = STEPS + 2
     where = f"Update {number} (epoch 2, batch 2; training sequences {indices(run, number)}): "
@@ -324,7 +324,7 @@ def test_an_update_that_is_not_finite(tmp_path, monkeypatch, at):
     run = begin(tmp_path / "run")
     with_spike(monkeypatch, at, math.nan)
     with pytest.raises(NonFiniteError) as error:
-        runs.train(run, verbose=0)
+        training.train(run, verbose=0)
     where = f"Update {at} (epoch {1 + at // STEPS}, batch {at % STEPS}; training sequences {indices(run, at)}): "
     assert str(error.value).startswith(
         f"{where}the weights after it not finite, all terms of the loss finite: the gradient or its step is not. "
@@ -343,7 +343,7 @@ def test_a_sequence_that_is_not_finite_in_the_loss(tmp_path, monkeypatch):
     order = run.batches(parts["train"], "train").order(0)
     (at,) = (i for i, batch in enumerate(order) if 7 in batch)
     with pytest.raises(NonFiniteError) as error:
-        runs.train(run, verbose=0)
+        training.train(run, verbose=0)
     sequences = ", ".join(map(str, order[at]))
     assert str(error.value).startswith(f"Update {at} (epoch 1, batch {at}; training sequences {sequences}): nll not")
 
@@ -353,7 +353,7 @@ def test_a_validation_that_is_not_finite(tmp_path, monkeypatch):
     run = begin(tmp_path / "run")
     with_spike(monkeypatch, 2 * STEPS - 1, 1e30)
     with pytest.raises(RunError, match=r"^Validation after epoch 2: val_\w+ is (nan|inf|-inf)\. .*learning_rate"):
-        runs.train(run, verbose=0)
+        training.train(run, verbose=0)
     assert len(run.rows()) == 1 and updates(run.path(LAST)) == updates(run.path(BEST)) == STEPS
     arrays(run)
     assert "Stopped: Validation after epoch 2" in run.path(LOG).read_text()
@@ -371,8 +371,8 @@ def test_global_clipnorm(tmp_path):
         path.write_text(each)
         recipe = recipes.load(str(path))
         keras.utils.set_random_seed(1)
-        model = recipes.new_model(recipe, STEPS, {})
-        model.compile(optimizer=recipes.new_optimizer(recipe, STEPS))
+        model = components.new_model(recipe, STEPS, {})
+        model.compile(optimizer=components.new_optimizer(recipe, STEPS))
         model.build(batch.shape)
         before = [ops.convert_to_numpy(weight) for weight in model.trainable_weights]
         model.train_on_batch(batch)
