@@ -602,3 +602,14 @@ def test_settings_for():
 
 def test_settings_for_a_list():
     assert recipes.settings_for("text", ['suffixes=[".md"]']) == {"suffixes": [".md"]}
+
+
+def test_results_name_every_recipe_with_its_published_number():
+    text = (recipes.FOLDER.parent / "results.md").read_text()
+    rows = {
+        row[1].strip(" `"): row for row in (line.split("|") for line in text.splitlines() if line.startswith("| `"))
+    }
+    for name in recipes.names():
+        published = recipes.load(name).values.get("published")
+        if published:
+            assert rows[name][2].strip() == f"{published['value']:g} ({published['bound']})"
