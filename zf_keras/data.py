@@ -9,6 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from zf_keras.datasets.batches import Batches
+
 KEYS = ("inputs", "targets", "mask")
 
 
@@ -164,6 +166,8 @@ def checked(data, check_batch):
     if is_arrays(data):
         check_batch(data)
         return data
+    if isinstance(data, Batches):
+        raise ValueError("Of `Batches` pass `batches.dataset()`, with `steps_per_epoch=len(batches)`.")
     if isinstance(data, keras.utils.PyDataset) and not data.use_multiprocessing:
         return _CheckedPyDataset(data, check_batch)
     origin = type(data).__module__.split(".")[0]
