@@ -15,7 +15,10 @@ def history(model, *args, **kwargs):
     return model.fit(*args, verbose=0, **kwargs).history
 
 
-@pytest.mark.parametrize(("name", "output"), CASES)
+# The loss weighs the terms alike whatever the output: every output with two models is enough.
+@pytest.mark.parametrize(
+    ("name", "output"), [case for case in CASES if case[1] == "gaussian" or case[0] in ("rnn", "z_forcing")]
+)
 def test_loss_is_the_weighted_sum_of_the_metrics(name, output):
     kwargs = {} if name.startswith("rnn") else {"kl_weight": KLAnnealing(0.1, 0.2, 1.0)}
     model = make(name, output, **kwargs)
