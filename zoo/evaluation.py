@@ -42,7 +42,7 @@ def evaluate(run, split=None, num_samples=None, verbose=1):
     check_positive_int("num_samples", num_samples)
     data = run.load_data()
     sequences = getattr(data, split)
-    batches = run.batches(sequences, split if split != "train" else "valid")  # in order
+    batches = run.batches(sequences)
     model, epoch = best_model(run)
     terms = model.evaluate(batches.dataset(), steps=len(batches), verbose=verbose, return_dict=True)
     terms = {name: float(value) for name, value in terms.items()}

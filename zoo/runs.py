@@ -147,13 +147,13 @@ class Run:
             raise RunError(f"{directory} holds other data than the run was begun with.")
         return load_data(self.recipe, directory)
 
-    def batches(self, sequences, split):
+    def batches(self, sequences, training=False):
         """`Batches` of a split: shuffled for training, else in order."""
-        training = self.training
-        shared = {"key": self.key, "multiple": training["multiple"]}
-        if split == "train":
-            order = {"shuffle": True, "window": training["window"], "seed": training["seed"]}
-            return Batches(sequences, training["batch_size"], **order, **shared)
+        settings = self.training
+        shared = {"key": self.key, "multiple": settings["multiple"]}
+        if training:
+            order = {"shuffle": True, "window": settings["window"], "seed": settings["seed"]}
+            return Batches(sequences, settings["batch_size"], **order, **shared)
         return Batches(sequences, self.evaluation["batch_size"], **shared)
 
     def steps_per_epoch(self, batches):

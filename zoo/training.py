@@ -41,7 +41,7 @@ def train(run, verbose="auto"):
 
 def _train(run, log, verbose):
     data = run.load_data()
-    batches, valid = run.batches(data.train, "train"), run.batches(data.valid, "valid")
+    batches, valid = run.batches(data.train, training=True), run.batches(data.valid)
     steps = run.steps_per_epoch(batches)
     model, epoch = run.last_model(data, steps)
     rows = run.rows()[:epoch]
@@ -117,7 +117,7 @@ class Epochs(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         seconds = time.perf_counter() - self.start
-        if not all(np.isfinite(keras.ops.convert_to_numpy(weight)).all() for weight in self.model.trainable_weights):
+        if not _finite(self.model):
             raise NonFiniteError((epoch + 1) * self.steps - 1)
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
         for name, value in row.items():
@@ -148,6 +148,11 @@ def _copy(source, target):
         shutil.copyfile(source, partial)
 
 
+def _finite(model):
+    """Whether all weights are."""
+    return all(np.isfinite(keras.ops.convert_to_numpy(weight)).all() for weight in model.trainable_weights)
+
+
 def _advice(run):
     saved = f"{LAST} and {BEST} in {run.directory} are whole. " if run.path(LAST).exists() else ""
     return f"{saved}Try a lower optimizer.learning_rate or optimizer.global_clipnorm, or a lower model.clip."
@@ -168,7 +173,7 @@ def _diagnosed(run, data, batches, steps, error):
         if failed:
             what = ", ".join(name for name in failed if name not in ("loss", "elbo")) or "loss"
             what = f"{what} not finite"
-        elif not all(np.isfinite(keras.ops.convert_to_numpy(w)).all() for w in model.trainable_weights):
+        elif not _finite(model):
             what = "the weights after it not finite, all terms of the loss finite: the gradient or its step is not"
         else:
             continue

@@ -292,7 +292,7 @@ def arrays(run):
 
 def indices(run, update):
     data = run.load_data()
-    batches = run.batches(data.train, "train")
+    batches = run.batches(data.train, training=True)
     return ", ".join(map(str, batches.order(update // len(batches))[update % len(batches)].tolist()))
 
 
@@ -340,7 +340,7 @@ def test_a_sequence_that_is_not_finite_in_the_loss(tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "load_data", lambda recipe, directory: types.SimpleNamespace(**parts))
     text = TEXT.replace("batch_size = 50", "batch_size = 4").replace("steps_per_epoch = 3", "steps_per_epoch = 5")
     run = begin(tmp_path / "run", text)
-    order = run.batches(parts["train"], "train").order(0)
+    order = run.batches(parts["train"], training=True).order(0)
     (at,) = (i for i, batch in enumerate(order) if 7 in batch)
     with pytest.raises(NonFiniteError) as error:
         training.train(run, verbose=0)
