@@ -75,12 +75,8 @@ def given(mean, log_variance, value):
     return value
 
 
-def sample(distribution, seed):
-    """One draw. seed: (2,) tensor, a row of `step_seeds`."""
+def sample(distribution, uniform):
+    """One draw by TFP, seeded by the first two of `uniform`, numbers in [0, 1), (..., 2)."""
+    seed_dtype = "int32" if keras.config.backend() == "tensorflow" else "uint32"
+    seed = ops.cast(ops.reshape(uniform, (-1, 2))[0] * float(2**31 - 128), seed_dtype)
     return distribution.sample(seed=seed)
-
-
-def step_seeds(steps, generator):
-    """Independent seeds for `steps` draws, (steps, 2), in the form the backend's TFP takes."""
-    seeds = keras.random.randint((steps, 2), 0, 2**31 - 1, dtype="int32", seed=generator)
-    return seeds if keras.config.backend() == "tensorflow" else ops.cast(seeds, "uint32")

@@ -117,11 +117,9 @@ def _while_loop(step, state, inputs, reverse):
     def time(count):
         return length - 1 - count if reverse else count
 
-    # The first step is taken outside the loop: its outputs tell structure and shapes of all.
-    state, outputs = step(state, inputs_at(time(0)))
-    arrays = [
-        tf.TensorArray(x.dtype, size=length, element_shape=x.shape).write(time(0), x) for x in tf.nest.flatten(outputs)
-    ]
+    # Taken for the structure and shapes of the outputs alone; a graph leaves it out.
+    _, outputs = step(state, tf.nest.map_structure(lambda x: x[0], inputs))
+    arrays = [tf.TensorArray(x.dtype, size=length, element_shape=x.shape) for x in tf.nest.flatten(outputs)]
 
     def body(count, state, arrays):
         state, outputs_t = step(state, inputs_at(time(count)))
@@ -130,7 +128,7 @@ def _while_loop(step, state, inputs, reverse):
         return count + 1, state, written
 
     _, state, arrays = tf.while_loop(
-        lambda count, *_: count < length, body, (1, state, arrays), maximum_iterations=length - 1
+        lambda count, *_: count < length, body, (0, state, arrays), maximum_iterations=length
     )
     return state, tf.nest.pack_sequence_as(outputs, [a.stack() for a in arrays])
 

@@ -7,7 +7,7 @@ from keras import ops
 from zf_keras import probability
 from zf_keras.arguments import check_positive_int
 from zf_keras.layers.network import Network
-from zf_keras.probability import Gaussian, float32
+from zf_keras.probability import Gaussian, float32, reparametrized
 
 
 class DistributionHead(keras.layers.Layer):
@@ -15,7 +15,8 @@ class DistributionHead(keras.layers.Layer):
 
     A head has four parts: `params_dim`, how many parameters a step has; `call`, which gives them;
     `distribution(params)`, the TFP distribution; and `check_values(name, values)`, which values it can score. A new
-    head defines the first, third and fourth, and `at_temperature`.
+    head defines the first, third and fourth, and `at_temperature`. It may define `draw` too: TFP's sampling, the
+    default, draws other frames on each backend and can be exported to a SavedModel only.
 
     Args:
         features: int or `None`. Features of a frame. A model fills it in. Defaults to `None`.
@@ -31,6 +32,8 @@ class DistributionHead(keras.layers.Layer):
 
     #: Whether a frame is a token id, and data (batch, time), rather than a vector and (batch, time, features).
     tokens = False
+    #: Uniform numbers that `draw` takes.
+    uniform_dim = 2
 
     def __init__(self, features=None, hidden_units=None, **kwargs):
         super().__init__(**kwargs)
@@ -46,6 +49,11 @@ class DistributionHead(keras.layers.Layer):
     def params_dim(self):
         """Number of parameters a step."""
         raise NotImplementedError
+
+    @property
+    def normal_dim(self):
+        """Standard-normal numbers that `draw` takes."""
+        return 0
 
     def build(self, input_shape):
         self.network = Network(self.params_dim, self.hidden_units, dtype=self.dtype_policy, name="network")
@@ -65,15 +73,32 @@ class DistributionHead(keras.layers.Layer):
         """log p(values) in nats, (...), summed over features."""
         return self.distribution(params).log_prob(self.as_values(values))
 
-    def sample(self, params, seed, temperature=1.0):
+    def draw(self, params, normal, uniform, temperature=1.0):
+        """A frame, (..., features), from given noise: the same on every backend.
+
+        Args:
+            params: tensor (..., params_dim).
+            normal: tensor (..., normal_dim), standard normal.
+            uniform: tensor (..., uniform_dim), uniform in [0, 1).
+            temperature: positive number or scalar tensor. Divides logits, multiplies standard deviations.
+        """
+        return probability.sample(self.distribution(self.at_temperature(params, temperature)), uniform)
+
+    def noise(self, shape, seed=None):
+        """What `draw` takes for frames of a leading shape: standard-normal and uniform numbers."""
+        generator = seed if isinstance(seed, keras.random.SeedGenerator) else keras.random.SeedGenerator(seed)
+        normal = keras.random.normal((*shape, self.normal_dim), dtype="float32", seed=generator)
+        return normal, keras.random.uniform((*shape, self.uniform_dim), dtype="float32", seed=generator)
+
+    def sample(self, params, seed=None, temperature=1.0):
         """One draw, (..., features).
 
         Args:
             params: tensor (..., params_dim).
-            seed: (2,) tensor, as from `zf_keras.probability.step_seeds`.
-            temperature: positive number or scalar tensor. Divides logits, multiplies standard deviations.
+            seed: int, `keras.random.SeedGenerator` or `None`.
+            temperature: as for `draw`.
         """
-        return probability.sample(self.distribution(self.at_temperature(params, temperature)), seed)
+        return self.draw(params, *self.noise(ops.shape(params)[:-1], seed), temperature)
 
     def mode(self, params):
         """The most probable frame, (..., features), in the dtype of `sample`."""
@@ -98,6 +123,14 @@ class DistributionHead(keras.layers.Layer):
         return {**super().get_config(), "features": self.features, "hidden_units": self.hidden_units}
 
 
+def _drawn_index(logits, uniform):
+    """Index (...) of a category, by the inverse of its distribution function. uniform: (..., 1)."""
+    cumulative = ops.cumsum(ops.softmax(logits, axis=-1), axis=-1)
+    below = cumulative <= uniform * cumulative[..., -1:]
+    index = ops.sum(ops.cast(below, "int32"), axis=-1)
+    return ops.minimum(index, logits.shape[-1] - 1)
+
+
 def _gaussian_params(params, temperature):
     mean, log_variance = ops.split(params, 2, axis=-1)
     return mean, log_variance + 2 * ops.log(float32(temperature))
@@ -114,9 +147,15 @@ class GaussianHead(DistributionHead):
     (2, 5, 3)
     """
 
+    uniform_dim = 0
+
     @property
     def params_dim(self):
         return 2 * self.features
+
+    @property
+    def normal_dim(self):
+        return self.features
 
     def _gaussian(self, params):
         return Gaussian(*ops.split(float32(params), 2, axis=-1))
@@ -126,6 +165,9 @@ class GaussianHead(DistributionHead):
 
     def log_prob(self, params, values):
         return self._gaussian(params).log_prob(values)
+
+    def draw(self, params, normal, uniform, temperature=1.0):
+        return reparametrized(*self._gaussian(params), temperature * normal)
 
     def at_temperature(self, params, temperature):
         return ops.concatenate(_gaussian_params(float32(params), temperature), axis=-1)
@@ -154,9 +196,15 @@ class GaussianMixtureHead(DistributionHead):
         check_positive_int("num_components", num_components)
         self.num_components = num_components
 
+    uniform_dim = 1
+
     @property
     def params_dim(self):
         return self.num_components * (1 + 2 * self.features)
+
+    @property
+    def normal_dim(self):
+        return self.features
 
     def _split(self, params):
         """Logits (..., K), and the Gaussians of the components, (..., K, features)."""
@@ -174,8 +222,17 @@ class GaussianMixtureHead(DistributionHead):
         """The mean of the component of the highest peak, which is the mode where they lie apart."""
         logits, components = self._split(params)
         peaks = logits - 0.5 * ops.sum(components.log_variance, axis=-1)
-        highest = ops.one_hot(ops.argmax(peaks, axis=-1), self.num_components)
-        return ops.sum(ops.expand_dims(highest, -1) * components.mean, axis=-2)
+        return self._component(components, ops.argmax(peaks, axis=-1)).mean
+
+    def _component(self, components, index):
+        """The Gaussian, (..., features), of one component. index: (...)."""
+        chosen = ops.expand_dims(ops.one_hot(index, self.num_components), -1)
+        return Gaussian(*(ops.sum(chosen * x, axis=-2) for x in components))
+
+    def draw(self, params, normal, uniform, temperature=1.0):
+        logits, components = self._split(params)
+        component = self._component(components, _drawn_index(logits / temperature, uniform))
+        return reparametrized(*component, temperature * normal)
 
     def at_temperature(self, params, temperature):
         params = float32(params)
@@ -205,6 +262,17 @@ class BernoulliHead(DistributionHead):
         bernoulli = probability.tfd.Bernoulli(logits=float32(params), dtype=np.float32)
         return probability.tfd.Independent(bernoulli, reinterpreted_batch_ndims=1)
 
+    @property
+    def uniform_dim(self):
+        return self.features
+
+    def log_prob(self, params, values):
+        logits, values = float32(params), float32(values)
+        return -ops.sum(values * ops.softplus(-logits) + (1 - values) * ops.softplus(logits), axis=-1)
+
+    def draw(self, params, normal, uniform, temperature=1.0):
+        return float32(uniform < ops.sigmoid(float32(params) / temperature))
+
     def check_values(self, name, values):
         outside = (values != 0) & (values != 1)
         if outside.any():
@@ -230,6 +298,7 @@ class CategoricalHead(DistributionHead):
     """
 
     tokens = True
+    uniform_dim = 1
 
     def __init__(self, num_classes, features=None, hidden_units=None, **kwargs):
         super().__init__(features, hidden_units, **kwargs)
@@ -242,6 +311,13 @@ class CategoricalHead(DistributionHead):
 
     def distribution(self, params):
         return probability.tfd.Categorical(logits=float32(params))
+
+    def log_prob(self, params, values):
+        chosen = ops.one_hot(self.as_values(values), self.num_classes)
+        return ops.sum(chosen * ops.log_softmax(float32(params), axis=-1), axis=-1)
+
+    def draw(self, params, normal, uniform, temperature=1.0):
+        return _drawn_index(float32(params) / temperature, uniform)
 
     def as_values(self, values):
         return ops.cast(values, "int32")

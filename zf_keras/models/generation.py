@@ -1,6 +1,8 @@
 """Samples and forecasts, the same for all models: their generative step in a loop.
 
 x_1 a start frame;  params_t, state_t = generate_step(state_{t-1}, x_t, noise_t);  y_t ~ p(params_t);  x_{t+1} = y_t
+
+All noise is drawn before the loop.
 """
 
 import numpy as np
@@ -8,7 +10,7 @@ from keras import ops
 
 from zf_keras.arguments import check_positive, check_positive_int
 from zf_keras.compiled import compiled
-from zf_keras.probability import float32, given, step_seeds
+from zf_keras.probability import float32, given
 from zf_keras.recurrence import scan
 
 
@@ -54,9 +56,9 @@ class Generation:
             state = self._state_after(ops.convert_to_tensor(known), noise)
             x = self.head.as_values(known[:, -1])
             length = length - known.shape[1]
-        noise = ops.swapaxes(self.draw_noise(batch_size, length, generator), 0, 1)
-        frames = self._generate(state, x, noise, step_seeds(length, generator), float32(temperature))
-        frames = ops.convert_to_numpy(frames).swapaxes(0, 1)
+        noise = self.draw_noise(batch_size, length, generator)
+        frame_noise = self.head.noise((batch_size, length), generator)
+        frames = ops.convert_to_numpy(self._generate(state, x, noise, frame_noise, float32(temperature)))
         return frames if known is None else np.concatenate([known.astype(frames.dtype), frames], axis=1)
 
     def forecast(self, prompt, horizon, num_samples, temperature=1.0, seed=None):
@@ -114,13 +116,15 @@ class Generation:
         return self.infer(self.embed(inputs), self.embed(targets), None, noise, False)[1]
 
     @compiled
-    def _generate(self, state, x, noise, seeds, temperature, decode="sample", latents="prior"):
+    def _generate(self, state, x, noise, frame_noise, temperature, decode="sample", latents="prior"):
+        """Frames (batch, time, ...). noise, frame_noise: of `draw_noise` and of the head's `noise`."""
         generate_step = self.make_generate_step(given) if latents == "given" else self.make_generate_step()
 
         def step(state, inputs):
-            (state, x), (noise, seed) = state, inputs
+            (state, x), (noise, *frame_noise) = state, inputs
             params, state = generate_step(state, self.embed(x), noise)
-            y = self.head.mode(params) if decode == "mode" else self.head.sample(params, seed, temperature)
+            y = self.head.mode(params) if decode == "mode" else self.head.draw(params, *frame_noise, temperature)
             return (state, y), y
 
-        return scan(step, (state, x), (noise, seeds))[1]
+        inputs = [ops.swapaxes(each, 0, 1) for each in (noise, *frame_noise)]
+        return ops.swapaxes(scan(step, (state, x), inputs)[1], 0, 1)

@@ -2,12 +2,13 @@
 
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 from keras import ops
 
 from zf_keras.arguments import check_choice, check_positive_int
 from zf_keras.compiled import compiled
-from zf_keras.probability import float32, step_seeds
+from zf_keras.probability import float32
 
 
 class Encoding(NamedTuple):
@@ -79,10 +80,10 @@ class Latents:
                 f"`first` and `second` must be of one shape. Received: shapes {first.shape} and {second.shape}."
             )
         generator = self._generator(seed)
-        seeds = step_seeds(2, generator)
+        seeds = keras.random.randint((2,), 0, 2**31 - 1, seed=generator)
         start, end = (
             self.encode(x, seed=int(s), verbose=0).sample
-            for x, s in zip((first, second), ops.convert_to_numpy(seeds)[:, 0], strict=True)
+            for x, s in zip((first, second), ops.convert_to_numpy(seeds), strict=True)
         )
         a = np.linspace(0.0, 1.0, num_points, dtype="float32")[:, None, None, None]
         latents = ((1 - a) * start + a * end).reshape(-1, *start.shape[1:])
@@ -91,7 +92,7 @@ class Latents:
         noise = noise if decode == "sample" else ops.zeros_like(noise)
         noise = ops.concatenate([ops.cast(latents, noise.dtype), noise], axis=-1)
         x, state = self._start(rows), self.initial_state(rows)
-        noise, seeds = ops.swapaxes(noise, 0, 1), step_seeds(time, generator)
-        frames = self._generate(state, x, noise, seeds, float32(1.0), decode=decode, latents="given")
-        frames = ops.convert_to_numpy(frames).swapaxes(0, 1)
+        frame_noise = self.head.noise((rows, time), generator)
+        frames = self._generate(state, x, noise, frame_noise, float32(1.0), decode=decode, latents="given")
+        frames = ops.convert_to_numpy(frames)
         return frames.reshape(num_points, len(first), *frames.shape[1:])

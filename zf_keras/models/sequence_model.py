@@ -14,14 +14,15 @@ from keras import ops
 from zf_keras import data as data_lib
 from zf_keras.arguments import check_choice, check_positive_int, check_rate
 from zf_keras.compiled import compiled
+from zf_keras.export import Export
 from zf_keras.layers.heads import get_head
 from zf_keras.layers.lstm_stack import LSTMStack
 from zf_keras.models.generation import Generation
 from zf_keras.models.likelihood import Likelihood
 
 
-class SequenceModel(Likelihood, Generation, keras.Model):
-    """Base of all models: `Likelihood` scores data, `Generation` draws, and this does the rest.
+class SequenceModel(Likelihood, Generation, Export, keras.Model):
+    """Base of all models: `Likelihood` scores data, `Generation` draws, `Export` writes, and this does the rest.
 
     A model defines `build_networks`, `infer`, `initial_state` and `make_generate_step`, and, where it has more terms
     than the output's negative log-likelihood, `step_terms`, `term_weights` and `term_names`.

@@ -1,0 +1,49 @@
+"""`python -m zf_keras export`: a saved model as a SavedModel, ONNX or LiteRT files."""
+
+import argparse
+import importlib
+import sys
+
+
+def main(argv=None):
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m zf_keras", description="What is done with a saved model.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    sub = commands.add_parser("export", help="writes a saved model for others to run, without zf_keras")
+    sub.add_argument("model", metavar="MODEL", help="a .keras file")
+    sub.add_argument("folder", metavar="FOLDER", help="folder to be made")
+    sub.add_argument(
+        "--format",
+        default="tf_saved_model",
+        choices=("tf_saved_model", "onnx", "litert"),
+        help="default: tf_saved_model",
+    )
+    sub.add_argument("--overwrite", action="store_true", help="replaces an earlier export in the folder")
+    sub.add_argument(
+        "--import",
+        dest="modules",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="module with classes of your own that the model has; may be given often",
+    )
+    args = parser.parse_args(argv)
+    sys.path.insert(0, "")
+    for name in args.modules:
+        importlib.import_module(name)
+    import keras
+
+    import zf_keras  # noqa: F401, its classes can be loaded then
+
+    try:
+        model = keras.saving.load_model(args.model, compile=False)
+        model.export(args.folder, args.format, args.overwrite)
+    except (ImportError, OSError, ValueError) as error:
+        print(f"\npython -m zf_keras export: {error}", file=sys.stderr)
+        return 1
+    print(f"{args.folder}: endpoints.json lists what can be asked.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

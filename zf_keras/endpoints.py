@@ -1,0 +1,404 @@
+"""What an exported model can be asked, as functions of TensorFlow tensors whose noise may be given.
+
+An endpoint is one function of named tensors. A SavedModel holds it with whatever may be left out drawn or filled in;
+ONNX and LiteRT, where nothing is drawn, take every input.
+"""
+
+import itertools
+from collections.abc import Callable
+from inspect import Parameter, Signature
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from zf_keras.layers.heads import BernoulliHead
+from zf_keras.probability import float32
+
+#: Of whole sequences, and of one step.
+SCORES = ("elbo", "log_likelihood", "encode")
+STEPS = ("score_step", "generate_step")
+#: What only says how much noise to draw.
+COUNTS = ("batch_size", "length", "horizon", "num_samples")
+
+
+class Endpoint(NamedTuple):
+    """One function of an exported model."""
+
+    function: Callable  # of the inputs by name, but for the counts that noise is drawn by, to a dict of outputs
+    inputs: dict  # name -> tf.TensorSpec, or a dict of them
+    left_out: dict  # name -> its default, or the function of the other inputs that gives it
+    doc: str
+
+
+def endpoints(model):
+    """The endpoints of a built model: a dict name -> `Endpoint`."""
+    scores, streams = _scores(model), _streams(model)
+    if not model.noise_dim:
+        del scores["encode"]  # an RNN has no latents
+    if model.features["inputs"] != model.features["targets"]:
+        return {**scores, **{name: streams[name] for name in ("initial_state", "score_step")}}
+    return {**scores, **_generation(model), **streams}
+
+
+def _frames(model, name, *axes):
+    """Spec of inputs or targets with leading `axes`."""
+    return tf.TensorSpec(axes, tf.int32) if model.tokens else _floats(*axes, model.features[name])
+
+
+def _floats(*shape):
+    return tf.TensorSpec(shape, tf.float32)
+
+
+def _count():
+    return tf.TensorSpec((), tf.int32)
+
+
+def _with_width(**inputs):
+    """The inputs but for those that hold nothing."""
+    return {name: spec for name, spec in inputs.items() if isinstance(spec, dict) or 0 not in spec.shape}
+
+
+# The raw ops: those of tf.random would keep the seed of the process that exports.
+
+
+def _normal(*shape):
+    return tf.raw_ops.RandomStandardNormal(shape=tf.stack(shape), dtype=tf.float32)
+
+
+def _uniform(*shape):
+    return tf.raw_ops.RandomUniform(shape=tf.stack(shape), dtype=tf.float32)
+
+
+def _leading(x, count=2):
+    """Sizes of the first axes."""
+    return tf.unstack(tf.shape(x)[:count])
+
+
+def _scores(model):
+    """Scores and latents of whole sequences."""
+    dim = model.noise_dim
+
+    def infer(targets, mask, inputs, noise):
+        data = {"targets": targets, "mask": mask, "inputs": inputs}
+        noise = tf.zeros((*_leading(targets), 0)) if noise is None else noise
+        return model.sequences(data), model(data, training=False, noise=tf.cast(noise, model.compute_dtype))
+
+    def elbo(targets, mask, inputs, noise=None):
+        sequences, steps = infer(targets, mask, inputs, noise)
+        terms = model._sum_steps(model.step_terms(steps, sequences), sequences.mask)
+        return {"elbo": model.metric_values(terms, model.term_weights())["elbo"][0]}
+
+    def log_likelihood(targets, mask, inputs, noise=None):
+        num_samples = 1 if noise is None else tf.shape(noise)[1]
+        targets, mask, inputs = (tf.repeat(x, num_samples, axis=0) for x in (targets, mask, inputs))
+        if noise is not None:
+            noise = tf.reshape(noise, (*_leading(targets), dim))
+        sequences, steps = infer(targets, mask, inputs, noise)
+        log_weights = model._sum_steps({"all": model.step_log_weights(steps, sequences)}, sequences.mask)["all"]
+        log_weights = tf.reshape(log_weights, (-1, num_samples))
+        return {"log_likelihood": tf.reduce_logsumexp(log_weights, axis=1) - tf.math.log(float32(num_samples))}
+
+    def encode(targets, mask, inputs, noise):
+        data = {"targets": targets, "mask": mask, "inputs": inputs}
+        return dict(zip(("mean", "sample"), model._encode(data, tf.cast(noise, model.compute_dtype)), strict=True))
+
+    inputs = {
+        "targets": _frames(model, "targets", None, None),
+        "mask": tf.TensorSpec((None, None), tf.bool),
+        "inputs": _frames(model, "inputs", None, None),
+    }
+    left_out = {
+        "mask": lambda given: tf.fill(_leading(given["targets"]), True),
+        "inputs": lambda given: model.sequences({"targets": given["targets"]}).inputs,
+    }
+    if model.features["inputs"] != model.features["targets"]:
+        del left_out["inputs"]
+    one_draw = {"noise": lambda given: _normal(*_leading(given["targets"]), dim)}
+
+    def draws(given):
+        batch, time = _leading(given["targets"])
+        return _normal(batch, given["num_samples"], time, dim)
+
+    weighted = _with_width(num_samples=_count(), noise=_floats(None, None, None, dim))
+    return {
+        "elbo": Endpoint(
+            elbo,
+            _with_width(**inputs, noise=_floats(None, None, dim)),
+            {**left_out, **one_draw},
+            "ELBO, with the KL in closed form: (batch,) nats.",
+        ),
+        "log_likelihood": Endpoint(
+            log_likelihood,
+            {**inputs, **weighted},
+            {**left_out, "noise": draws, "num_samples": 1},
+            "Importance-weighted bound of num_samples draws, exact without latents: (batch,) nats.",
+        ),
+        "encode": Endpoint(
+            encode,
+            {**inputs, "noise": _floats(None, None, dim)},
+            {**left_out, **one_draw},
+            "Mean and sample of the posterior: (batch, time, latent_dim) each.",
+        ),
+    }
+
+
+def _generation(model):
+    """Draws of whole sequences. noise: the standard-normal numbers of latent and frame, one after the other."""
+    dim = model.noise_dim
+
+    def draw(state, x, noise, temperature):
+        latent_noise, normal, uniform = noise
+        return {"frames": model._generate(state, x, latent_noise, (normal, uniform), temperature)}
+
+    def generate(temperature, noise=None, uniform=None):
+        noise = _step_noise(model, noise, uniform)
+        batch = tf.shape(noise[0])[0]
+        return draw(model.initial_state(batch), model._start(batch), noise, temperature)
+
+    def continue_sequence(prompt, temperature, prompt_noise=None, noise=None, uniform=None):
+        state, x = state_after(prompt, prompt_noise), model.head.as_values(prompt[:, -1])
+        return draw(state, x, _step_noise(model, noise, uniform), temperature)
+
+    def state_after(prompt, noise):
+        noise = tf.zeros((*_leading(prompt), 0)) if noise is None else noise
+        return model._state_after(prompt, tf.cast(noise, model.compute_dtype))
+
+    def noise_of(shape):
+        return {
+            "temperature": 1.0,
+            "noise": lambda given: _normal(*shape(given), dim + model.head.normal_dim),
+            "uniform": lambda given: _uniform(*shape(given), model.head.uniform_dim),
+        }
+
+    inputs = _with_width(
+        temperature=_floats(),
+        noise=_floats(None, None, dim + model.head.normal_dim),
+        uniform=_floats(None, None, model.head.uniform_dim),
+    )
+    prompt = _frames(model, "targets", None, None)
+    prompt_noise = _with_width(prompt_noise=_floats(None, None, dim))
+    return {
+        "generate": Endpoint(
+            generate,
+            {"batch_size": _count(), "length": _count(), **inputs},
+            noise_of(lambda given: (given["batch_size"], given["length"])),
+            "Sequences drawn from the model: (batch, length, features), or (batch, length) of tokens.",
+        ),
+        "continue_sequence": Endpoint(
+            continue_sequence,
+            {"prompt": prompt, "horizon": _count(), **inputs, **prompt_noise},
+            {
+                **noise_of(lambda given: (tf.shape(given["prompt"])[0], given["horizon"])),
+                "prompt_noise": lambda given: _normal(*_leading(given["prompt"]), dim),
+            },
+            "What may come after each prompt: (batch, horizon, features), or (batch, horizon) of tokens.",
+        ),
+        "state_after": Endpoint(
+            lambda prompt, prompt_noise=None: {"state": _named(state_after(prompt, prompt_noise))},
+            {"prompt": prompt, **prompt_noise},
+            {"prompt_noise": lambda given: _normal(*_leading(given["prompt"]), dim)},
+            "State after a prompt, its latents drawn from the posterior; the next x is the prompt's last frame.",
+        ),
+    }
+
+
+def _step_noise(model, noise, uniform):
+    """The latents' noise, and the normal and uniform numbers of the frames."""
+    leading = _leading(uniform if noise is None else noise, tf.rank(uniform if noise is None else noise) - 1)
+    noise = tf.zeros((*leading, 0)) if noise is None else noise
+    uniform = tf.zeros((*leading, 0)) if uniform is None else uniform
+    latent_noise, normal = tf.split(noise, (model.noise_dim, model.head.normal_dim), axis=-1)
+    return tf.cast(latent_noise, model.compute_dtype), normal, uniform
+
+
+def _named(state):
+    return {f"state_{i}": tensor for i, tensor in enumerate(keras.tree.flatten(state))}
+
+
+def _streams(model):
+    """One step, the state given and given back: a dict of tensors (rows, ...)."""
+    dim = model.noise_dim
+
+    def step(state, x, noise):
+        state = keras.tree.pack_sequence_as(model.initial_state(1), [state[name] for name in specs])
+        params, state = model.make_generate_step()(state, model.embed(x), noise)
+        return params, _named(state)
+
+    def score_step(state, x, y, noise=None):
+        noise = tf.zeros((*_leading(x, 1), 0)) if noise is None else noise
+        params, state = step(state, x, tf.cast(noise, model.compute_dtype))
+        return {"log_prob": model.head.log_prob(params, y), "state": state}
+
+    def generate_step(state, x, temperature, noise=None, uniform=None):
+        latent_noise, *frame_noise = _step_noise(model, noise, uniform)
+        params, state = step(state, x, latent_noise)
+        return {"y": model.head.draw(params, *frame_noise, temperature), "state": state}
+
+    start = _named(model.initial_state(1))
+    specs = {name: tf.TensorSpec((None, *x.shape[1:]), x.dtype) for name, x in start.items()}
+    stream = {"state": specs, "x": _frames(model, "inputs", None)}
+    normal_dim, uniform_dim = dim + model.head.normal_dim, model.head.uniform_dim
+    return {
+        "initial_state": Endpoint(
+            lambda batch_size: {"state": _named(model.initial_state(batch_size))},
+            {"batch_size": _count()},
+            {},
+            "State before the first step.",
+        ),
+        "score_step": Endpoint(
+            score_step,
+            _with_width(**stream, y=_frames(model, "targets", None), noise=_floats(None, dim)),
+            {"noise": lambda given: _normal(*_leading(given["x"], 1), dim)},
+            "log p(y_t | z_t, state) with z_t drawn from the prior, (rows,) nats, and the state after the step.",
+        ),
+        "generate_step": Endpoint(
+            generate_step,
+            _with_width(
+                **stream, temperature=_floats(), noise=_floats(None, normal_dim), uniform=_floats(None, uniform_dim)
+            ),
+            {
+                "temperature": 1.0,
+                "noise": lambda given: _normal(*_leading(given["x"], 1), normal_dim),
+                "uniform": lambda given: _uniform(*_leading(given["x"], 1), uniform_dim),
+            },
+            "A frame y_t drawn from the model, which is the next x, and the state after the step.",
+        ),
+    }
+
+
+# In flat form: tensors by name in and out.
+
+
+def flat_specs(endpoint, left_out=()):
+    """The inputs of an endpoint but for some, those of a state one by one: name -> tf.TensorSpec with that name."""
+    specs = {name: spec for name, spec in endpoint.inputs.items() if name not in left_out}
+    return {name: tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in _flat(specs).items()}
+
+
+def flat_function(endpoint, run, specs):
+    """`run`, of a dict of inputs to a dict of outputs, as a function of the flat tensors of `specs`.
+
+    Outputs of the name of an input are "next_..." there.
+    """
+
+    def call(*args, **kwargs):
+        given = {**dict(zip(specs, args, strict=False)), **kwargs}
+        nested = {
+            name: {key: given[key] for key in spec} if isinstance(spec, dict) else given.get(name)
+            for name, spec in endpoint.inputs.items()
+        }
+        outputs = _flat(run({name: x for name, x in nested.items() if x is not None}))
+        return {f"next_{name}" if name in specs else name: tf.identity(x) for name, x in outputs.items()}
+
+    return call
+
+
+def counts(endpoint):
+    """Names of the inputs that noise is drawn by, and that nothing is computed of."""
+    return [name for name in endpoint.inputs if name in COUNTS and len(endpoint.inputs) > 1]
+
+
+def _flat(tensors):
+    flat = {}
+    for name, value in tensors.items():
+        flat |= value if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def described(endpoint, format):
+    """An endpoint in words and shapes."""
+    if format == "tf_saved_model":
+        specs = {key: flat_specs(endpoint)[key] for key in flat_specs(endpoint)}
+    else:
+        specs = flat_specs(endpoint, counts(endpoint))
+    inputs = {name: {"shape": spec.shape.as_list(), "dtype": spec.dtype.name} for name, spec in specs.items()}
+    return {"description": endpoint.doc, "inputs": inputs}
+
+
+# As a SavedModel.
+
+
+def write_saved_model(model, table, folder):
+    """Writes a SavedModel with the endpoints of a table as methods and as signatures."""
+    module, signatures = tf.Module(), {}
+    module.model_variables = [variable.value for variable in model.variables]
+    for name, endpoint in table.items():
+        run = _completed(model, endpoint)
+        setattr(module, name, _method(name, endpoint, run))
+        signatures[name] = _signature(endpoint, run)
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, str(folder), signatures, options)
+
+
+def _completed(model, endpoint):
+    """An endpoint as a function of a dict of inputs, to a dict of outputs: what is left out is filled in."""
+    computed = {name: spec for name, spec in endpoint.inputs.items() if name not in counts(endpoint)}
+
+    @tf.function(input_signature=[computed], autograph=False)
+    def compute(given):
+        with tf.control_dependencies(_checks(model, given)):
+            return endpoint.function(**tf.nest.map_structure(tf.identity, given))
+
+    compute = compute.get_concrete_function()  # traced once for all callers
+
+    def run(given):
+        for name, fill in endpoint.left_out.items():
+            if name in endpoint.inputs and name not in given:
+                given[name] = fill(given) if callable(fill) else tf.constant(fill, endpoint.inputs[name].dtype)
+        return compute({name: given[name] for name in computed})
+
+    return run
+
+
+def _method(name, endpoint, run):
+    """An endpoint as a `tf.function`, traced for each choice of what is left out."""
+    left_out = {key: fill for key, fill in endpoint.left_out.items() if key in endpoint.inputs}
+
+    def call(*args, **kwargs):
+        given = signature.bind(*args, **kwargs).arguments
+        outputs = run({key: x for key, x in given.items() if x is not None})
+        return outputs if len(outputs) > 1 else next(iter(outputs.values()))
+
+    def parameter(key):
+        fill = left_out.get(key, Parameter.empty)
+        return Parameter(key, Parameter.POSITIONAL_OR_KEYWORD, default=None if callable(fill) else fill)
+
+    required_first = sorted(endpoint.inputs, key=lambda key: (key in left_out, callable(left_out.get(key))))
+    call.__signature__ = signature = Signature([parameter(key) for key in required_first])
+    call.__name__ = name
+    method = tf.function(call, autograph=False)
+    optional = [key for key in left_out if callable(left_out[key])]
+    for size in range(len(optional) + 1):
+        for absent in itertools.combinations(optional, size):
+            method.get_concrete_function(**{k: spec for k, spec in endpoint.inputs.items() if k not in absent})
+    return method
+
+
+def _signature(endpoint, run):
+    """An endpoint as a concrete function of the flat inputs that can't be left out, and of the mask: for serving."""
+    filled = [name for name, fill in endpoint.left_out.items() if callable(fill) and name != "mask"]
+    specs = flat_specs(endpoint, filled)
+    return tf.function(flat_function(endpoint, run, specs), autograph=False).get_concrete_function(**specs)
+
+
+def _checks(model, given):
+    """Assertions: a message in the place of a NaN."""
+    mask, checks = given.get("mask"), []
+    if mask is not None:
+        padded = tf.reduce_all(tf.logical_or(mask[:, :-1], tf.logical_not(mask[:, 1:])))
+        checks.append(tf.debugging.Assert(padded, ["mask must be padded on the right: true, then false."]))
+    for name in ("targets", "inputs", "prompt", "x", "y"):
+        if name not in given:
+            continue
+        x = given[name]
+        if mask is not None:
+            x = tf.where(mask if model.tokens else mask[..., None], x, tf.zeros_like(x))
+        if model.tokens:
+            right, wanted = (x >= 0) & (x < model.head.num_classes), f"tokens in [0, {model.head.num_classes})"
+        elif isinstance(model.head, BernoulliHead) and name in ("targets", "prompt", "y"):
+            right, wanted = (x == 0) | (x == 1), "0 or 1"
+        else:
+            right, wanted = tf.math.is_finite(x), "finite"
+        checks.append(tf.debugging.Assert(tf.reduce_all(right), [f"{name} must be {wanted}."]))
+    return checks

@@ -1,0 +1,245 @@
+"""Models that leave Python: a SavedModel, ONNX and LiteRT files.
+
+All formats are made of one set of TensorFlow functions (`zf_keras.endpoints`); from JAX, a second process loads the
+model on TensorFlow and exports it there.
+"""
+
+import contextlib
+import importlib.util
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import keras
+import numpy as np
+
+from zf_keras.arguments import check_choice
+
+#: Of ONNX.
+OPSET = 18
+AXES = {1: ("batch",), 2: ("batch", "time"), 3: ("batch", "time", ""), 4: ("batch", "num_samples", "time", "")}
+FORMATS = ("tf_saved_model", "onnx", "litert")
+
+
+class Export:
+    """The part of `SequenceModel` that writes a model for others to run."""
+
+    def export(self, filepath, format="tf_saved_model", overwrite=False):
+        """Writes the model to a folder that needs no zf_keras, of sequences of any batch size and length.
+
+        - `"tf_saved_model"`: `tf.saved_model.load(folder)` has the methods `elbo`, `log_likelihood`, `encode`,
+          `generate`, `continue_sequence`, and for one step at a time `initial_state`, `state_after`, `score_step` and
+          `generate_step`. Noise is drawn anew at each call, or given. The same names are signatures for serving.
+        - `"onnx"`: a file each of `elbo`, `log_likelihood`, `encode`, `score_step` and `generate_step`, all noise an
+          input. Needs the packages tf2onnx and onnxruntime: each file is run and compared with the model.
+        - `"litert"`: files of `score_step` and `generate_step`, compared likewise.
+
+        `endpoints.json` in the folder lists inputs and outputs. A model without latents has no `encode`; one whose
+        inputs are not its targets a step earlier can score, and not generate.
+
+        Args:
+            filepath: path of a folder to be made.
+            format: `"tf_saved_model"`, `"onnx"` or `"litert"`. Defaults to `"tf_saved_model"`.
+            overwrite: bool. Whether an earlier export in the folder is replaced. Defaults to `False`.
+
+        Raises:
+            ValueError: unknown format; the model is not built; the folder is not empty; or the format can't hold the
+                model, such as ONNX one that computes in 16 bits.
+            ImportError: names the package to install.
+
+        Example:
+
+        >>> model = ZForcing(units=8, latent_dim=2, output="gaussian")
+        >>> model.build((None, None, 3))
+        >>> model.export("exported")
+        >>> import tensorflow as tf
+        >>> tf.saved_model.load("exported").generate(batch_size=4, length=10).shape
+        (4, 10, 3)
+        """
+        check_choice("format", format, FORMATS)
+        folder = pathlib.Path(filepath)
+        if not self.built:
+            raise ValueError("The model is not built: fit it, load it, or call it on a batch before it is exported.")
+        if folder.exists() and not (overwrite and _is_export(folder)) and (folder.is_file() or any(folder.iterdir())):
+            how = "pass overwrite=True to replace it" if _is_export(folder) else "it is no export"
+            raise ValueError(f"`filepath` must be a new or empty folder. Received: {str(folder)!r}; {how}.")
+        if format != "tf_saved_model" and self.compute_dtype != "float32":
+            raise ValueError(
+                f"format={format!r} needs a model that computes in float32. Received: dtype policy "
+                f"{self.dtype_policy.name}. Load the model with dtype='float32'."
+            )
+        _check_installed(format)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Beside it, so that it is moved into place whole.
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
+            made = pathlib.Path(temporary) / "made"
+            made.mkdir()
+            if keras.config.backend() == "tensorflow":
+                _write(self, made, format)
+            else:
+                _write_in_tensorflow(self, made, format, pathlib.Path(temporary))
+            if folder.exists():
+                shutil.rmtree(folder)
+            made.rename(folder)
+
+
+def _is_export(folder):
+    return (folder / "endpoints.json").is_file()
+
+
+def _check_installed(format):
+    needed = {
+        "tf_saved_model": ("tensorflow", "tf_keras"),
+        "onnx": ("tensorflow", "tf_keras", "tf2onnx", "onnxruntime"),
+        "litert": ("tensorflow", "tf_keras"),
+    }[format]
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if missing:
+        extra = "onnx" if format == "onnx" else "tensorflow"
+        raise ImportError(f"format={format!r} needs {' and '.join(missing)}: pip install 'zf_keras[{extra}]'.")
+
+
+def _write(model, folder, format):
+    """Writes the files of an export, on TensorFlow."""
+    from zf_keras import endpoints
+
+    with _without_cudnn(model):
+        table = endpoints.endpoints(model)
+        if format == "tf_saved_model":
+            endpoints.write_saved_model(model, table, folder)
+        else:
+            names, write = {
+                "onnx": ((*endpoints.SCORES, *endpoints.STEPS), _write_onnx),
+                "litert": (endpoints.STEPS, _write_litert),
+            }[format]
+            table = {name: endpoint for name, endpoint in table.items() if name in names}
+            for name, endpoint in table.items():
+                _write_file(model, name, endpoint, folder, format, write)
+    description = {
+        "model": type(model).__name__,
+        "format": format,
+        "start": model.start_token if model.tokens else 0.0,
+        "endpoints": {name: endpoints.described(endpoint, format) for name, endpoint in table.items()},
+    }
+    (folder / "endpoints.json").write_text(json.dumps(description, indent=1) + "\n")
+
+
+def _write_file(model, name, endpoint, folder, format, write):
+    """One endpoint as a file that takes all its inputs flat, run once and compared with the model."""
+    import tensorflow as tf
+
+    from zf_keras import endpoints
+
+    specs = endpoints.flat_specs(endpoint, endpoints.counts(endpoint))
+    call = endpoints.flat_function(endpoint, lambda given: endpoint.function(**given), specs)
+    function = tf.function(call, input_signature=list(specs.values()), autograph=False)
+    try:
+        run = write(function, specs, folder / name)
+        for size in (1, 3):
+            given = _example(model, specs, size)
+            expected = function(*given.values())
+            for key, found in run(given).items():
+                np.testing.assert_allclose(found, expected[key], rtol=1e-3, atol=1e-3, err_msg=key)
+    except Exception as error:  # a converter raises what it likes
+        raise ValueError(f"format={format!r} can't hold {name} of this model: {str(error).strip()[:1000]}") from error
+
+
+def _example(model, specs, size):
+    """Inputs that any head can score."""
+    rng = np.random.default_rng(size)
+    values = {}
+    for name, spec in specs.items():
+        shape = [size + 1 + axis if n is None else n for axis, n in enumerate(spec.shape)]
+        if name in ("targets", "inputs", "x", "y"):
+            value = rng.integers(0, model.head.num_classes if model.tokens else 2, shape)
+        elif name == "mask":
+            value = np.arange(shape[1]) <= np.arange(1, 1 + shape[0])[:, None]
+        else:
+            value = rng.uniform(0.5, 1.0, shape) if name in ("uniform", "temperature") else rng.normal(size=shape)
+        values[name] = np.asarray(value, spec.dtype.as_numpy_dtype)
+    if "noise" in values and values["noise"].ndim == 4:  # (batch, num_samples, time, noise_dim)
+        time = values["targets"].shape[1]
+        values["noise"] = np.resize(values["noise"], (*values["noise"].shape[:2], time, values["noise"].shape[3]))
+    return values
+
+
+def _write_onnx(function, specs, path):
+    """Writes an ONNX file, and gives the function that runs it."""
+    import onnx
+    import onnxruntime
+    import tf2onnx
+    from keras.src.export.tf2onnx_lib import patch_tf2onnx
+
+    patch_tf2onnx()  # for NumPy 2
+    model, _ = tf2onnx.convert.from_function(function, list(specs.values()), opset=OPSET)
+    for value in model.graph.input:
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+            if not dim.HasField("dim_value"):
+                dim.dim_param = AXES[len(value.type.tensor_type.shape.dim)][axis]
+    onnx.save(model, path.with_suffix(".onnx"))
+    session = onnxruntime.InferenceSession(path.with_suffix(".onnx"))
+    outputs = [output.name for output in session.get_outputs()]
+    return lambda given: dict(zip(outputs, session.run(None, given), strict=True))
+
+
+def _write_litert(function, specs, path):
+    """Writes a LiteRT file, and gives the function that runs it."""
+    import tensorflow as tf
+
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        Interpreter = tf.lite.Interpreter
+
+    module, concrete = tf.Module(), function.get_concrete_function()
+    module.function, module.captured = function, list(concrete.variables)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    path.with_suffix(".tflite").write_bytes(converter.convert())
+
+    def run(given):
+        return Interpreter(str(path.with_suffix(".tflite"))).get_signature_runner()(**given)
+
+    return run
+
+
+@contextlib.contextmanager
+def _without_cudnn(model):
+    """What is traced runs on any device."""
+    layers = [layer for layer in model._flatten_layers() if hasattr(layer, "use_cudnn")]
+    before = [layer.use_cudnn for layer in layers]
+    for layer in layers:
+        layer.use_cudnn = False
+    try:
+        yield
+    finally:
+        for layer, use_cudnn in zip(layers, before, strict=True):
+            layer.use_cudnn = use_cudnn
+
+
+def _write_in_tensorflow(model, folder, format, temporary):
+    """Writes the files of an export, from another backend."""
+    modules = {type(layer).__module__ for layer in (model, *model._flatten_layers())}
+    modules = sorted(name for name in modules if name.partition(".")[0] not in ("keras", "zf_keras"))
+    if "__main__" in modules:
+        raise ValueError(
+            "On this backend another process exports the model, which has a class that was defined in __main__. "
+            "Define it in a module that can be imported."
+        )
+    model.save(temporary / "model.keras")
+    command = [sys.executable, "-m", "zf_keras", "export", temporary / "model.keras", folder, "--format", format]
+    command += ["--overwrite", *(f"--import={name}" for name in modules)]
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": "tensorflow",
+        "CUDA_VISIBLE_DEVICES": "",
+        "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
+    }
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        raise ValueError(f"The model can't be exported: {lines[-1] if lines else done.returncode}")
