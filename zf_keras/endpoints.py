@@ -327,8 +327,7 @@ def write_saved_model(model, table, folder):
         run = _completed(model, endpoint)
         setattr(module, name, _method(name, endpoint, run))
         signatures[name] = _signature(endpoint, run)
-    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    tf.saved_model.save(module, str(folder), signatures, options)
+    tf.saved_model.save(module, str(folder), signatures)
 
 
 def _completed(model, endpoint):

@@ -57,7 +57,8 @@ class Export:
         >>> model.build((None, None, 3))
         >>> model.export("exported")
         >>> import tensorflow as tf
-        >>> tf.saved_model.load("exported").generate(batch_size=4, length=10).shape
+        >>> exported = tf.saved_model.load("exported")
+        >>> exported.generate(batch_size=4, length=10).shape
         (4, 10, 3)
         """
         check_choice("format", format, FORMATS)

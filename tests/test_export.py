@@ -1,0 +1,331 @@
+"""Exported models give what the model itself gives for the same noise, where there is no zf_keras."""
+
+import importlib.metadata
+import json
+import pathlib
+import re
+import subprocess
+import sysconfig
+import venv
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from tests.models.table import NUM_CLASSES, make, sequences
+from tests.support import normal
+from zf_keras import ZForcing
+from zf_keras.__main__ import main
+
+#: Every model, every output.
+CASES = {
+    "rnn": "categorical",
+    "storn": "gaussian",
+    "vrnn": "gaussian_mixture",
+    "srnn": "gaussian",
+    "z_forcing": "bernoulli",
+    "variational_bilstm": "gaussian",
+}
+TENSORFLOW = keras.config.backend() == "tensorflow"
+K = 3
+
+
+def data_of(output, lengths):
+    targets = sequences(output, len(lengths), max(lengths)).astype("int32" if output == "categorical" else "float32")
+    return {"targets": targets, "mask": np.arange(max(lengths)) < np.array(lengths)[:, None]}
+
+
+def noise_of(model, *shape):
+    """What generation takes: the noise of latents and frames, and uniform numbers."""
+    uniform = np.random.default_rng(1).uniform(size=(*shape, model.head.uniform_dim)).astype("float32")
+    return normal(*shape, model.noise_dim + model.head.normal_dim), uniform
+
+
+def named(state):
+    return {f"state_{i}": ops.convert_to_numpy(x) for i, x in enumerate(keras.tree.flatten(state))}
+
+
+def with_width(**arrays):
+    return {name: x for name, x in arrays.items() if 0 not in np.shape(x)}
+
+
+class Own:
+    """What the model itself gives for given noise: by the methods that its public ones draw the noise for."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def elbo(self, data, noise):
+        terms = self.model.loss_terms(data, noise)
+        return -sum(ops.convert_to_numpy(terms[name]) for name in ("nll", "kl") if name in terms)
+
+    def log_likelihood(self, data, noise):
+        """noise: (batch, K, time, noise_dim)."""
+        draws = [ops.convert_to_numpy(self.model._log_weights(data, noise[:, k])) for k in range(noise.shape[1])]
+        return np.logaddexp.reduce(draws, axis=0) - np.log(len(draws))
+
+    def generate(self, noise, uniform, temperature, prompt=None, prompt_noise=None):
+        model, dim = self.model, self.model.noise_dim
+        if prompt is None:
+            state, x = model.initial_state(len(noise)), model._start(len(noise))
+        else:
+            state, x = model._state_after(prompt, prompt_noise), model.head.as_values(prompt[:, -1])
+        frame_noise = (noise[..., dim:], uniform)
+        temperature = ops.convert_to_tensor(temperature, "float32")
+        return ops.convert_to_numpy(model._generate(state, x, noise[..., :dim], frame_noise, temperature))
+
+    def steps(self, state, x, y, noise):
+        """log p(y | state, x) for given latent noise, and the state after it."""
+        state = keras.tree.pack_sequence_as(self.model.initial_state(1), list(state.values()))
+        params, state = self.model.make_generate_step()(state, self.model.embed(x), noise)
+        return ops.convert_to_numpy(self.model.head.log_prob(params, y)), named(state)
+
+
+@pytest.fixture(scope="session")
+def tensorflow_only(tmp_path_factory):
+    """A Python of a virtual environment that holds TensorFlow and what it requires, and nothing else."""
+    directory = tmp_path_factory.mktemp("tensorflow_only")
+    venv.create(directory, symlinks=True)
+    paths = {"base": str(directory), "platbase": str(directory)}
+    site_packages = pathlib.Path(sysconfig.get_path("purelib", "venv", paths))
+    required, names = ["tensorflow"], set()
+    while required:
+        name = required.pop()
+        if name in names:
+            continue
+        names.add(name)
+        try:
+            distribution = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # for another platform
+        for requirement in distribution.requires or []:
+            if "extra ==" not in requirement:
+                required.append(re.match(r"[\w.-]+", requirement)[0])
+        for part in {file.parts[0] for file in distribution.files} - {"..", "__pycache__"}:
+            if not (site_packages / part).exists():
+                (site_packages / part).symlink_to(distribution.locate_file(part))
+    return directory / "bin" / "python"
+
+
+def run_calls(python, calls, tmp_path):
+    """Outputs of {(folder, call, endpoint): arguments}, by run_exported.py in a process without zf_keras."""
+    arrays = {}
+    for (folder, call, endpoint), arguments in calls.items():
+        flat = {}
+        for name, value in arguments.items():
+            flat |= {f"{name}/{key}": x for key, x in value.items()} if isinstance(value, dict) else {name: value}
+        for name, value in flat.items():
+            arrays[f"{folder}|{call}|{endpoint}|{name}"] = value
+    np.savez(tmp_path / "calls.npz", **arrays)
+    program = pathlib.Path(__file__).parent / "run_exported.py"
+    command = [python, "-I", program, tmp_path / "calls.npz", tmp_path / "outputs.npz"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    with np.load(tmp_path / "outputs.npz") as file:
+        return {tuple(key.split("|")[1:]): file[key] for key in file}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_saved_model(name, tensorflow_only, tmp_path):
+    output = CASES[name]
+    model = make(name, output, num_layers=1 + (name in ("vrnn", "srnn")))
+    folder = str(tmp_path / "exported")
+    model.export(folder)
+    own, expected, calls, dim = Own(model), {}, {}, model.noise_dim
+
+    def call(label, endpoint, **arguments):
+        calls[folder, label, endpoint] = with_width(**arguments)
+
+    for lengths in ((5, 2, 4), (3, 8)):  # any batch size and length
+        data, label = data_of(output, lengths), str(len(lengths))
+        noise, draws = normal(*data["mask"].shape, dim), normal(len(lengths), K, max(lengths), dim)
+        call(f"elbo{label}", "elbo", **data, noise=noise)
+        expected[f"elbo{label}", ""] = own.elbo(data, noise)
+        call(f"ll{label}", "log_likelihood", **data, noise=draws)
+        expected[f"ll{label}", ""] = own.log_likelihood(data, draws)
+        if dim:
+            call(f"encode{label}", "encode", **data, noise=noise)
+            encoding = model._encode(data, noise)
+            expected |= {(f"encode{label}", key): x for key, x in zip(("mean", "sample"), encoding, strict=True)}
+        noise, uniform = noise_of(model, len(lengths), max(lengths))
+        sizes = {"batch_size": np.int32(len(lengths)), "length": np.int32(max(lengths)), "temperature": np.float32(0.7)}
+        call(f"generate{label}", "generate", **sizes, noise=noise, uniform=uniform)
+        expected[f"generate{label}", ""] = own.generate(noise, uniform, 0.7)
+        prompt, prompt_noise = data["targets"][:, :3], normal(len(lengths), 3, dim, seed=2)
+        continuation = {"prompt": prompt, "prompt_noise": prompt_noise, "noise": noise, "uniform": uniform}
+        call(
+            f"continue{label}",
+            "continue_sequence",
+            **continuation,
+            horizon=np.int32(max(lengths)),
+            temperature=np.float32(1.3),
+        )
+        expected[f"continue{label}", ""] = own.generate(noise, uniform, 1.3, prompt, prompt_noise)
+
+    # One step: from the state after a prompt, a frame of it given.
+    state = named(model._state_after(prompt, prompt_noise))
+    call("after", "state_after", prompt=prompt, prompt_noise=prompt_noise)
+    expected |= {("after", key): x for key, x in state.items()}
+    x, y, noise = prompt[:, 2], data["targets"][:, 3], normal(2, dim, seed=3)
+    call("score", "score_step", state=state, x=x, y=y, noise=noise)
+    log_prob, after = own.steps(state, x, y, noise)
+    expected["score", "log_prob"] = log_prob
+    expected |= {("score", f"state{key}"): value for key, value in after.items()}
+
+    # Without noise it is drawn, anew at each call; signatures too.
+    call("first", "generate", batch_size=np.int32(2), length=np.int32(9))
+    call("second", "generate", batch_size=np.int32(2), length=np.int32(9))
+    same = np.repeat(data["targets"][:1], 1000, axis=0)
+    call("signature", "signature elbo", targets=same, mask=np.ones(same.shape[:2], bool))
+    call("many", "log_likelihood", targets=same, num_samples=np.int32(2))
+    call("hole", "elbo", targets=data["targets"], mask=~data["mask"])
+    bad = data["targets"].copy()
+    bad[1, 5] = NUM_CLASSES if output == "categorical" else np.nan
+    call("bad", "elbo", targets=bad)
+    call("bad but masked", "elbo", targets=bad, mask=np.arange(8) < np.array([[8], [5]]))
+    found = run_calls(tensorflow_only, calls, tmp_path)
+
+    tolerance = 1e-5 if TENSORFLOW else 1e-4
+    for key, value in expected.items():
+        np.testing.assert_allclose(found[key], value, rtol=tolerance, atol=tolerance, err_msg=str(key))
+    assert not np.array_equal(found["first", ""], found["second", ""])
+    drawn = {
+        ("signature", "elbo"): own.elbo({"targets": same}, normal(1000, 8, dim, seed=4)),
+        ("many", ""): model.log_likelihood(same, 2, seed=0, verbose=0),
+    }
+    for key, value in drawn.items():
+        error = np.hypot(np.std(value), np.std(found[key])) / 1000**0.5
+        np.testing.assert_allclose(np.mean(found[key]), np.mean(value), atol=5 * error + 1e-3, err_msg=str(key))
+    assert "mask must be padded on the right" in str(found["hole", ""])
+    assert "targets must be" in str(found["bad", ""])
+    assert np.isfinite(found["bad but masked", ""]).all()
+
+
+#: On JAX the same program makes the files, in another process; two models show that it does.
+FILES = CASES if TENSORFLOW else ("rnn", "z_forcing")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_onnx_and_litert(name, tmp_path):
+    import onnxruntime
+    from ai_edge_litert.interpreter import Interpreter
+
+    output = CASES[name]
+    model = make(name, output)
+    model.export(tmp_path / "onnx", format="onnx")
+    model.export(tmp_path / "litert", format="litert")
+    own, dim = Own(model), model.noise_dim
+
+    def run(endpoint, **inputs):
+        session = onnxruntime.InferenceSession(tmp_path / "onnx" / f"{endpoint}.onnx")
+        names = [x.name for x in session.get_outputs()]
+        return dict(zip(names, session.run(None, with_width(**inputs)), strict=True))
+
+    data = data_of(output, (7, 3, 4))
+    inputs = ops.convert_to_numpy(model.sequences(data).inputs)
+    noise, draws = normal(3, 7, dim), normal(3, K, 7, dim)
+    tolerance = {"rtol": 1e-4, "atol": 1e-4}
+    found = run("elbo", **data, inputs=inputs, noise=noise)["elbo"]
+    np.testing.assert_allclose(found, own.elbo(data, noise), **tolerance)
+    found = run("log_likelihood", **data, inputs=inputs, noise=draws)["log_likelihood"]
+    np.testing.assert_allclose(found, own.log_likelihood(data, draws), **tolerance)
+    if dim:
+        found = run("encode", **data, inputs=inputs, noise=noise)
+        for key, value in zip(("mean", "sample"), model._encode(data, noise), strict=True):
+            np.testing.assert_allclose(found[key], value, **tolerance)
+
+    # Step by step it is the model's own loop.
+    noise, uniform = noise_of(model, 2, 6)
+    expected = own.generate(noise, uniform, 0.7)
+    interpreter = Interpreter(str(tmp_path / "litert" / "generate_step.tflite"))
+    litert = interpreter.get_signature_runner()
+    steps = {"onnx": lambda **given: run("generate_step", **given), "litert": lambda **given: litert(**given)}
+    for step in steps.values():
+        state, x = named(model.initial_state(2)), ops.convert_to_numpy(model._start(2))
+        for t in range(6):
+            drawn = with_width(noise=noise[:, t], uniform=uniform[:, t], temperature=np.float32(0.7))
+            out = step(**state, x=x, **drawn)
+            np.testing.assert_allclose(out["y"], expected[:, t], **tolerance)
+            state, x = {key: out[f"next_{key}"] for key in state}, out["y"]
+
+
+def test_particles_estimate_the_likelihood(tmp_path):
+    """The stream of the docs: the mean of the weights, particles drawn anew, is log p(y) in expectation."""
+    import tensorflow as tf
+
+    model = make("z_forcing", "gaussian")
+    model.export(tmp_path / "exported")
+    exported = tf.saved_model.load(str(tmp_path / "exported"))
+    (y,), count = sequences(count=1, time=6), 4000
+    state, x, total = exported.initial_state(count), tf.zeros((count, 3)), 0.0
+    for frame in y:
+        frame = tf.repeat(frame[None], count, axis=0)
+        out = exported.score_step(state, x, frame)
+        log_weights = out["log_prob"]
+        total += float(tf.reduce_logsumexp(log_weights)) - np.log(count)
+        chosen = tf.random.categorical(log_weights[None], count, seed=0)[0]
+        state, x = {key: tf.gather(value, chosen) for key, value in out["state"].items()}, frame
+    exact = model.log_likelihood(y[None], 20_000, seed=0, batch_size=2000, verbose=0)[0]
+    np.testing.assert_allclose(total, exact, atol=0.25)
+
+
+def test_exogenous_inputs_are_scored_and_nothing_is_generated(tmp_path):
+    import tensorflow as tf
+
+    model = ZForcing(4, 2, "gaussian", beta=0, seed=0)
+    data = {"inputs": normal(2, 5, 4), "targets": normal(2, 5, 3)}
+    expected = -sum(
+        ops.convert_to_numpy(model.loss_terms(data, noise := normal(2, 5, 2))[key]) for key in ("nll", "kl")
+    )
+    model.export(tmp_path / "exported")
+    listed = json.loads((tmp_path / "exported" / "endpoints.json").read_text())["endpoints"]
+    assert list(listed) == ["elbo", "log_likelihood", "encode", "initial_state", "score_step"]
+    assert listed["elbo"]["inputs"]["targets"] == {"shape": [None, None, 3], "dtype": "float32"}
+    exported = tf.saved_model.load(str(tmp_path / "exported"))
+    np.testing.assert_allclose(exported.elbo(**data, noise=noise), expected, rtol=1e-4)
+
+
+def test_mixed_precision(tmp_path):
+    import tensorflow as tf
+
+    model = make("z_forcing", "gaussian", dtype="mixed_bfloat16")
+    model.export(tmp_path / "exported")
+    data, noise = data_of("gaussian", (5, 5)), normal(2, 5, 2)
+    exported = tf.saved_model.load(str(tmp_path / "exported"))
+    np.testing.assert_allclose(
+        exported.elbo(**data, noise=noise), Own(model).elbo(data, ops.cast(noise, "bfloat16")), rtol=0.02
+    )
+    with pytest.raises(ValueError, match=r"float32.*mixed_bfloat16"):
+        model.export(tmp_path / "onnx", format="onnx")
+
+
+def test_the_command(tmp_path, capsys):
+    model = make("rnn", "gaussian")
+    model.save(tmp_path / "model.keras")
+    arguments = ["export", str(tmp_path / "model.keras"), str(tmp_path / "exported"), "--format", "litert"]
+    assert main(arguments) == 0
+    files = {path.name for path in (tmp_path / "exported").iterdir()}
+    assert files == {"endpoints.json", "generate_step.tflite", "score_step.tflite"}
+    assert main(arguments) == 1
+    assert "overwrite" in capsys.readouterr().err
+    assert main([*arguments[:1], str(tmp_path / "nothing.keras"), *arguments[2:], "--overwrite"]) == 1
+    assert "nothing.keras" in capsys.readouterr().err
+    assert {path.name for path in (tmp_path / "exported").iterdir()} == files
+
+
+def test_errors_come_before_anything_is_written(tmp_path, monkeypatch):
+    model = make("rnn")
+    with pytest.raises(ValueError, match="'savedmodel'"):
+        model.export(tmp_path / "new", format="savedmodel")
+    with pytest.raises(ValueError, match="not built"):
+        ZForcing(4, 2, "gaussian").export(tmp_path / "new")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("all of it")
+    for overwrite in (False, True):
+        with pytest.raises(ValueError, match="it is no export"):
+            model.export(tmp_path / "mine", overwrite=overwrite)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "tf2onnx" else True)
+    with pytest.raises(ImportError, match=r"tf2onnx: pip install 'zf_keras\[onnx\]'"):
+        model.export(tmp_path / "new", format="onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
