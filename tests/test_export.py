@@ -244,7 +244,7 @@ def test_onnx_and_litert(name, tmp_path):
     for step in steps.values():
         state, x = named(model.initial_state(2)), ops.convert_to_numpy(model._start(2))
         for t in range(6):
-            drawn = with_width(noise=noise[:, t], uniform=uniform[:, t], temperature=np.float32(0.7))
+            drawn = with_width(noise=noise[:, t], uniform=uniform[:, t], temperature=np.array(0.7, "float32"))
             out = step(**state, x=x, **drawn)
             np.testing.assert_allclose(out["y"], expected[:, t], **tolerance)
             state, x = {key: out[f"next_{key}"] for key in state}, out["y"]
