@@ -63,6 +63,44 @@ def test_float32_under_bfloat16(name):
     np.testing.assert_allclose(log_prob, exact, rtol=1e-5)
 
 
+def chosen(logits, u):
+    """The first category whose cumulative probability is above u."""
+    p = np.exp(logits - logits.max(-1, keepdims=True))
+    return (np.cumsum(p / p.sum(-1, keepdims=True), -1) > u).argmax(-1)
+
+
+def mixture_frame(p, e, u, temperature):
+    index = chosen(p[..., :K] / temperature, u)[..., None, None]
+    means, log_variances = (x.reshape(*p.shape[:-1], K, F) for x in np.split(p[..., K:], 2, -1))
+    mean, log_variance = (np.take_along_axis(x, index, -2)[..., 0, :] for x in (means, log_variances))
+    return mean + temperature * np.exp(log_variance / 2) * e
+
+
+FRAMES = {
+    "gaussian": lambda p, e, u, temperature: p[..., :F] + temperature * np.exp(p[..., F:] / 2) * e,
+    "mixture": mixture_frame,
+    "bernoulli": lambda p, e, u, temperature: u < 1 / (1 + np.exp(-p / temperature)),
+    "categorical": lambda p, e, u, temperature: chosen(p / temperature, u),
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_draws_from_given_noise(name):
+    """The same frames on every backend: those of NumPy."""
+    head, params_dim, *_ = HEADS[name]
+    params, noise = 2 * normal(50, 4, params_dim), normal(50, 4, head.normal_dim, seed=1)
+    uniform = np.random.default_rng(2).uniform(size=(50, 4, head.uniform_dim)).astype("float32")
+    expected = FRAMES[name](params.astype("float64"), noise, uniform, 0.7)
+    np.testing.assert_allclose(head.draw(params, noise, uniform, 0.7), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_no_token_of_probability_zero_is_drawn():
+    logits = np.full((3, 5), -np.inf, "float32")
+    logits[:, 2] = 0
+    uniform = np.array([[0.0], [0.5], [1 - 2**-24]], "float32")
+    np.testing.assert_array_equal(CategoricalHead(5).draw(logits, None, uniform), [2, 2, 2])
+
+
 def test_one_component_equals_the_gaussian():
     params, values = normal(5, 2, 2 * F), normal(5, 2, F, seed=1)
     with_logit = np.concatenate([normal(5, 2, 1), params], -1)

@@ -313,8 +313,8 @@ class CategoricalHead(DistributionHead):
         return probability.tfd.Categorical(logits=float32(params))
 
     def log_prob(self, params, values):
-        chosen = ops.one_hot(self.as_values(values), self.num_classes)
-        return ops.sum(chosen * ops.log_softmax(float32(params), axis=-1), axis=-1)
+        chosen = ops.one_hot(self.as_values(values), self.num_classes, dtype="bool")
+        return ops.sum(ops.where(chosen, ops.log_softmax(float32(params), axis=-1), 0.0), axis=-1)
 
     def draw(self, params, normal, uniform, temperature=1.0):
         return _drawn_index(float32(params) / temperature, uniform)
