@@ -313,7 +313,7 @@ class CategoricalHead(DistributionHead):
         return probability.tfd.Categorical(logits=float32(params))
 
     def log_prob(self, params, values):
-        chosen = ops.one_hot(self.as_values(values), self.num_classes, dtype="bool")
+        chosen = ops.one_hot(self.as_values(values), self.num_classes) > 0
         return ops.sum(ops.where(chosen, ops.log_softmax(float32(params), axis=-1), 0.0), axis=-1)
 
     def draw(self, params, normal, uniform, temperature=1.0):
