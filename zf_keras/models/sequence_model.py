@@ -18,10 +18,11 @@ from zf_keras.layers.heads import get_head
 from zf_keras.layers.lstm_stack import LSTMStack
 from zf_keras.models.generation import Generation
 from zf_keras.models.likelihood import Likelihood
+from zf_keras.presets.model import Presets
 
 
-class SequenceModel(Likelihood, Generation, keras.Model):
-    """Base of all models: `Likelihood` scores data, `Generation` draws, and this does the rest.
+class SequenceModel(Likelihood, Generation, Presets, keras.Model):
+    """Base of all models: `Likelihood` scores data, `Generation` draws, `Presets` are kept, and this does the rest.
 
     A model defines `build_networks`, `infer`, `initial_state` and `make_generate_step`, and, where it has more terms
     than the output's negative log-likelihood, `step_terms`, `term_weights` and `term_names`.
