@@ -1,5 +1,6 @@
 """The model card of a preset, with the front matter that the Hugging Face hub reads."""
 
+import inspect
 import json
 import re
 
@@ -31,21 +32,22 @@ def card(model, name, metadata, text=None):
     head = "\n".join(front_matter(model, metadata["licence"]))
     if text is not None:
         return text if text.startswith("---\n") else f"{head}\n{text.rstrip()}\n"
-    return f"{head}\n" + "\n".join(_lines(model, name, metadata)) + "\n"
+    return f"{head}\n" + "\n".join(_lines(model, name, metadata)).rstrip() + "\n"
 
 
 def _lines(model, name, metadata):
     results = metadata["results"]
     yield f"# {name}"
     yield ""
-    yield metadata["description"]
-    yield ""
+    if metadata["description"]:
+        yield metadata["description"]
+        yield ""
     yield "## Use"
     yield ""
     yield "```python"
-    yield "from zf_keras.models.sequence_model import SequenceModel"
+    yield "from zf_keras import SequenceModel"
     yield ""
-    yield f"model = SequenceModel.from_preset({json.dumps(name)})  # a {type(model).__name__}; or the path of the folder"
+    yield f"model = SequenceModel.from_preset({json.dumps(name)})  # or the folder's path"
     yield "```"
     yield ""
     yield "## Model"
@@ -66,12 +68,26 @@ def _lines(model, name, metadata):
 
 
 def arguments(model):
-    """The constructor's arguments and the number of parameters, as lines."""
-    yield f"`{type(model).__name__}`, {model.count_params():,} parameters:"
+    """The constructor's arguments that are not as by default, and the number of parameters, as lines."""
+    defaults = {
+        name: parameter.default
+        for cls in reversed(type(model).__mro__)
+        if "__init__" in vars(cls)
+        for name, parameter in inspect.signature(cls.__init__).parameters.items()
+    }
+    yield f"`{type(model).__name__}`, {model.count_params():,} parameters, with"
     yield ""
     for name, value in model.get_config().items():
-        if name not in ("name", "trainable"):
-            yield f"- `{name}`: `{json.dumps(value)}`"
+        if name not in ("name", "trainable") and value != defaults.get(name, NOT_STATED):
+            yield f"- `{name}`: {_shown(value)}"
+
+
+def _shown(value):
+    if not isinstance(value, dict) or "class_name" not in value:
+        return f"`{json.dumps(value)}`"
+    if value["class_name"] == "DTypePolicy":
+        return _shown(value["config"]["name"])
+    return f"`{value['class_name']}`, {', '.join(f'{name} {_shown(x)}' for name, x in value['config'].items())}"
 
 
 def versions(metadata):

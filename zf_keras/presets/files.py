@@ -46,8 +46,8 @@ def read_metadata(directory, root=None):
         versions = metadata.get("versions")
         writer = versions.get("zf_keras") if isinstance(versions, dict) else None
         raise ValueError(
-            f"{directory} has format {found}, written by zf_keras {writer!s:.50}. This is zf_keras {__version__}, which "
-            f"reads formats up to {FORMAT}: install a newer one."
+            f"{directory} has format {found}, written by zf_keras {writer!s:.50}. This is zf_keras {__version__}, "
+            f"which reads formats up to {FORMAT}: install a newer one."
         )
     files = metadata.get("files")
     if not isinstance(files, dict) or not {CONFIG, WEIGHTS} <= files.keys():

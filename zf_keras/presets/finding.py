@@ -68,9 +68,7 @@ def _download(preset):
     try:
         import huggingface_hub
     except ImportError as error:
-        raise ImportError(
-            'Presets of the hub need huggingface_hub: pip install "zf_keras[presets]".'
-        ) from error
+        raise ImportError('Presets of the hub need huggingface_hub: pip install "zf_keras[presets]".') from error
     folder = match["folder"].strip("/")
     prefix = f"{folder}/" if folder else ""
     snapshot = huggingface_hub.snapshot_download(

@@ -1,7 +1,7 @@
 """What a model has of presets: `from_preset`, `save_to_preset` and `presets`.
 
-Nothing of a preset is executed: JSON and arrays of numbers are read, once their checksums were compared, and classes are
-those that Keras knows already. A checksum in the folder itself tells damage, and not a forger.
+Nothing of a preset is executed: JSON and arrays of numbers are read, once their checksums were compared, and classes
+are those that Keras knows already. A checksum in the folder itself tells damage, and not a forger.
 """
 
 import datetime
@@ -33,7 +33,7 @@ class Presets:
     """The part of `SequenceModel` that saves presets and loads them."""
 
     @_OfClass
-    def presets(cls):
+    def presets(cls):  # noqa: N805
         """The bundled presets of a class and its subclasses: name -> dict of description, parameters and path.
 
         Example:
@@ -187,7 +187,9 @@ def _check_layers(path, config, arrays):
     # Their number is the one size of a model that takes time before it takes memory.
     layers = config.get("num_layers", 1)
     if not isinstance(layers, int) or layers > len(arrays):
-        raise ValueError(f"{path} does not fit {files.CONFIG}: it holds {len(arrays)} arrays, of {layers!r:.50} layers.")
+        raise ValueError(
+            f"{path} does not fit {files.CONFIG}: it holds {len(arrays)} arrays, of {layers!r:.50} layers."
+        )
 
 
 def _shapes(directory, cls, config, build_config):
@@ -243,13 +245,14 @@ def _resolve(value, directory):
         if isinstance(registered, str) and isinstance(found := keras.saving.get_registered_object(registered), type):
             return found
         if registered in (None, name):
-            if module == "keras.optimizers.schedules" and isinstance(found := getattr(keras.optimizers.schedules, name, None), type):
+            if module == "keras.optimizers.schedules" and isinstance(
+                found := getattr(keras.optimizers.schedules, name, None), type
+            ):
                 return found
             if module == "keras" and name in ("DTypePolicy", "FloatDTypePolicy"):
                 return keras.DTypePolicy
     raise ValueError(
-        f"{directory} is refused: it names {str(registered or name)!r:.100} of the module {str(module)!r:.100}, which is "
-        "neither of zf_keras, nor a schedule or dtype policy of Keras, nor a class that you registered by "
+        f"{directory} is refused: it names {str(registered or name)!r:.100} of the module {str(module)!r:.100}, which "
+        "is neither of zf_keras, nor a schedule or dtype policy of Keras, nor a class that you registered by "
         "keras.saving.register_keras_serializable."
     )
-

@@ -108,5 +108,7 @@ def difference(arrays, shapes):
     # Keras numbers a layer's weights; what has a name is a model's own, such as the random state.
     found = Counter(array.shape for name, array in arrays.items() if name.rpartition("/")[2].isdecimal())
     parts = [(f"it holds no {shape}", count) for shape, count in (shapes - found).items()]
-    parts += [(f"it holds {shape}, of which the model has no weight", count) for shape, count in (found - shapes).items()]
+    parts += [
+        (f"it holds {shape}, of which the model has no weight", count) for shape, count in (found - shapes).items()
+    ]
     return "; ".join(f"{text} ({count} times)" if count > 1 else text for text, count in parts[:3])
