@@ -33,7 +33,7 @@ def load_assets(preset):
 
     Example:
 
-    >>> assets = zf_keras.presets.load_assets("vrnn_digits")
+    >>> assets = load_assets("vrnn_digits")
     >>> assets.statistics, assets.vocabulary, assets.metadata["results"]["split"]
     (None, None, 'test')
     """

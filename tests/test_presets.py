@@ -1,0 +1,746 @@
+"""Presets: what is saved is loaded, bit by bit; what is damaged or hostile is refused before it does anything."""
+
+import errno
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import types
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import zf_keras
+from tests.models.table import MODELS, make, sequences
+from tests.test_backends import python
+from zf_keras import RNN, VRNN, KLAnnealing, SequenceModel, ZForcing, presets
+from zf_keras.datasets import digits
+from zf_keras.datasets.vocabulary import Vocabulary
+from zf_keras.presets import files
+
+NAMES = {
+    "rnn_digits": "RNN",
+    "srnn_digits": "SRNN",
+    "storn_digits": "STORN",
+    "variational_bilstm_digits": "VariationalBiLSTM",
+    "vrnn_digits": "VRNN",
+    "vrnn_i_digits": "VRNN",
+    "z_forcing_digits": "ZForcing",
+}
+
+
+def arrays(model):
+    return [ops.convert_to_numpy(weight) for weight in model.weights]
+
+
+def assert_same(model, other):
+    assert type(model) is type(other)
+    mine, yours = model.get_config(), other.get_config()
+    assert mine == yours
+    for weight, a, b in zip(model.weights, arrays(model), arrays(other), strict=True):
+        np.testing.assert_array_equal(a, b, err_msg=weight.path)
+    states = [ops.convert_to_numpy(m.seed_generator.state) for m in (model, other)]
+    np.testing.assert_array_equal(*states)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A model after three updates, in the middle of its KL schedule."""
+    schedule = KLAnnealing(0.1, increment=0.05)
+    model = make("z_forcing", "bernoulli", kl_weight=schedule)
+    model.compile(optimizer="adam")
+    model.fit(sequences("bernoulli"), batch_size=2, verbose=0)
+    return model
+
+
+@pytest.fixture(scope="module")
+def saved(trained, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("presets") / "trained"
+    trained.save_to_preset(directory, statistics={"mean": 0.5, "std": [1.0, 2.0, 3.0]}, results={"elbo": -3.5})
+    return directory
+
+
+@pytest.fixture
+def copy(saved, tmp_path):
+    """A preset to be tampered with."""
+    for path in saved.rglob("*"):
+        if path.is_file():
+            target = tmp_path / "preset" / path.relative_to(saved)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    return tmp_path / "preset"
+
+
+def edit(path, change):
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+
+
+def sign(directory):
+    """Checksums of what is there now, as a forger writes them."""
+    edit(directory / "metadata.json", lambda metadata: metadata.update(files=files.listed(directory)))
+
+
+def configure(directory, **values):
+    edit(directory / "config.json", lambda config: config["config"].update(values))
+    sign(directory)
+
+
+def refusal(directory, match, error=ValueError, **arguments):
+    with pytest.raises(error, match=match) as raised:
+        SequenceModel.from_preset(directory, **arguments)
+    assert str(directory) in str(raised.value) or arguments
+
+
+# The bundled presets.
+
+
+def test_bundled():
+    found = SequenceModel.presets
+    assert list(found) == list(NAMES)
+    for name, entry in found.items():
+        assert entry.keys() == {"description", "parameters", "path"}
+        cls = getattr(zf_keras, NAMES[name])
+        assert name in cls.presets and cls.presets[name] == entry
+        assert pathlib.Path(entry["path"]).name == name
+    assert list(VRNN.presets) == ["vrnn_digits", "vrnn_i_digits"]
+    sizes = [path.stat().st_size for e in found.values() for path in pathlib.Path(e["path"]).rglob("*")]
+    assert sum(sizes) < 500_000
+
+    class Mine(ZForcing):
+        pass
+
+    assert Mine.presets == {}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bundled_scores_what_its_card_says(name):
+    model = SequenceModel.from_preset(name)
+    assert type(model).__name__ == NAMES[name]
+    metadata, card = (getattr(presets.load_assets(name), key) for key in ("metadata", "card"))
+    assert model.count_params() == metadata["parameters"]
+    results, test = metadata["results"], digits.load_data(frames="rows").test
+    assert (results["dataset"], results["split"], results["sequences"]) == ("digits", "test", len(test))
+    for value in (*results["bounds"].values(), *results["one draw"].values()):
+        assert f"{value:.4f}" in card
+    # No chance: zeros are drawn.
+    expected = dict(results["without noise"])
+    first = test[: expected.pop("sequences")]
+    terms = model.loss_terms(first, noise=np.zeros((*first.shape[:2], model.noise_dim)))
+    for term, value in expected.items():
+        assert float(ops.mean(terms[term])) == pytest.approx(value, rel=1e-4), term
+    if "exact" in results["bounds"]:
+        assert model.log_likelihood(test).mean() == pytest.approx(results["bounds"]["exact"], rel=1e-5)
+        return
+    draws = np.stack([model.log_likelihood(test, seed=seed, batch_size=250) for seed in range(4)])
+    error = (draws.var(axis=0, ddof=1).mean() / len(test)) ** 0.5  # of the mean over the data of one draw each
+    assert error < 0.15
+    assert draws.mean() == pytest.approx(results["bounds"]["ELBO"], abs=5 * error * (1 + 1 / 4) ** 0.5)
+    weights = draws.astype("float64")
+    iwae_4 = (np.log(np.exp(weights - weights.max(axis=0)).mean(axis=0)) + weights.max(axis=0)).mean()
+    assert draws.mean() < iwae_4 < results["bounds"]["IWAE-25"] + 5 * error
+    few = test[:50]
+    assert model.log_likelihood(few, 5, seed=0, batch_size=250).mean() > model.log_likelihood(few, seed=1).mean() - 1
+
+
+# Saved and loaded.
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_round_trip(name, tmp_path):
+    model = make(name)
+    model.save_to_preset(tmp_path / name)
+    assert_same(model, type(model).from_preset(tmp_path / name))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name]
+    assert sorted(p.name for p in (tmp_path / name).iterdir()) == [
+        "README.md",
+        "config.json",
+        "metadata.json",
+        "model.weights.h5",
+    ]
+
+
+@pytest.mark.parametrize("output", ["gaussian_mixture", "categorical"])
+def test_round_trip_of_outputs(output, tmp_path):
+    model = make("storn", output)
+    model.save_to_preset(tmp_path / "preset")
+    again = SequenceModel.from_preset(tmp_path / "preset")
+    assert_same(model, again)
+    data = sequences(output)
+    np.testing.assert_array_equal(model.log_likelihood(data, 2, seed=1), again.log_likelihood(data, 2, seed=1))
+
+
+def test_training_goes_on(trained, saved):
+    """Scores, the count of updates and the random state are kept; the optimizer is not."""
+    again = ZForcing.from_preset(saved)
+    assert_same(trained, again)
+    data = sequences("bernoulli")
+    np.testing.assert_array_equal(trained.log_likelihood(data, 3, seed=2), again.log_likelihood(data, 3, seed=2))
+    assert int(again.updates) == 3 and float(again.current_kl_weight()) == pytest.approx(0.25)
+    assert isinstance(again.kl_weight, KLAnnealing) and again.optimizer is None
+    with h5py.File(saved / "model.weights.h5") as file:
+        assert "optimizer" not in file and "vars" in file
+    by_keras = make("z_forcing", "bernoulli", seed=1)
+    by_keras.load_weights(saved / "model.weights.h5")
+    for a, b in zip(arrays(trained), arrays(by_keras), strict=True):
+        np.testing.assert_array_equal(a, b)
+    again.compile(optimizer="adam")
+    again.fit(data, batch_size=2, verbose=0)
+    assert int(again.updates) == 6
+
+
+def test_arguments(trained, saved):
+    again = ZForcing.from_preset(saved, alpha=0.7, seed=5, kl_weight=KLAnnealing(0.3), dtype="mixed_bfloat16")
+    assert (again.alpha, again.seed, again.kl_weight.initial) == (0.7, 5, 0.3)
+    assert again.dtype_policy.name == "mixed_bfloat16"
+    for a, b in zip(arrays(trained), arrays(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+    fresh = keras.random.SeedGenerator(5)
+    np.testing.assert_array_equal(*(ops.convert_to_numpy(g.state) for g in (again.seed_generator, fresh)))
+    new = ZForcing.from_preset(saved, load_weights=False, units=7)
+    assert new.units == 7 and new.built and int(new.updates) == 0
+    refusal(saved, r"do not fit units=7: it holds no \(7,.*load_weights=False", units=7)
+    refusal(saved, r"do not fit alpha=0: it holds .* of which the model has no weight", alpha=0)
+    refusal(saved, "no argument `unit`. The nearest is `units`", unit=7)
+
+
+def test_another_class(saved):
+    for cls in (VRNN, RNN):
+        with pytest.raises(ValueError, match=rf"{cls.__name__}.from_preset: .* Use ZForcing.from_preset"):
+            cls.from_preset(saved)
+    with pytest.raises(ValueError, match=r"'rnn_digits' is the preset of another class\. Use RNN\.from_preset"):
+        ZForcing.from_preset("rnn_digits")
+
+
+def test_names(saved, tmp_path, monkeypatch):
+    with pytest.raises(
+        FileNotFoundError, match=r"'z_forcing_digit'. Near it: 'z_forcing_digits'.*Bundled: 'rnn_digits',"
+    ):
+        SequenceModel.from_preset("z_forcing_digit")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rnn_digits").symlink_to(saved)
+    assert type(SequenceModel.from_preset("rnn_digits")) is RNN  # the bundled one comes first
+    assert type(SequenceModel.from_preset("./rnn_digits")) is ZForcing
+    (tmp_path / "empty").mkdir()
+    refusal(tmp_path / "empty", "is not a preset: it has no metadata.json", FileNotFoundError)
+
+
+def test_assets(saved, tmp_path):
+    assets = presets.load_assets(saved)
+    assert assets.statistics["mean"] == 0.5 and assets.vocabulary is None
+    np.testing.assert_array_equal(assets.statistics["std"], [1.0, 2.0, 3.0])
+    assert assets.metadata["results"] == {"elbo": -3.5}
+    assert assets.card == (saved / "README.md").read_text()
+    tokens = ["\ufffd", "", "b", "a", "ü"]
+    model = RNN(units=3, output="categorical", num_classes=5)
+    model.build((None, None))
+    model.save_to_preset(tmp_path / "text", vocabulary=tokens)
+    vocabulary = presets.load_assets(tmp_path / "text").vocabulary
+    assert vocabulary.tokens == tokens and vocabulary.level == "characters"
+    assert vocabulary.encode("aüxb").tolist() == [3, 4, 0, 2] and vocabulary.decode([3, 4]) == "aü"
+    words = Vocabulary(["<unk>", "<s>", "</s>", "the", "cat"], "words", lowercase=False)
+    model.save_to_preset(tmp_path / "text", vocabulary=words, overwrite=True)
+    vocabulary = presets.load_assets(tmp_path / "text").vocabulary
+    assert vocabulary.encode("the The cat").tolist() == [3, 0, 4]
+    assert vocabulary.decode([1, 3, 4, 2, 3]) == "the cat"
+    for wrong, match in (
+        (["a"], "must be different ones"),
+        (tokens[:4], "has 4 tokens, .* num_classes=5"),
+        (3, "list"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            model.save_to_preset(tmp_path / "wrong", vocabulary=wrong)
+    for wrong in ({"mean": np.nan}, {"mean": "1"}, [1.0], {"mean": [[1.0], "a"]}, {1: 2.0}):
+        with pytest.raises(ValueError, match="`statistics` must"):
+            model.save_to_preset(tmp_path / "wrong", statistics=wrong)
+    assert not (tmp_path / "wrong").exists()
+
+
+def test_card(trained, tmp_path):
+    trained.save_to_preset(tmp_path / "a", "A sentence.", "CC-BY-4.0", results={"elbo": -2.5})
+    card = (tmp_path / "a" / "README.md").read_text()
+    assert card.startswith('---\nlibrary_name: zf_keras\nlicense: "cc-by-4.0"\n') and "\n# a\n\nA sentence.\n" in card
+    for part in (
+        "`units`: `5`",
+        "`kl_weight`: `KLAnnealing`, initial `0.1`",
+        '`{"elbo": -2.5}`',
+        "## Limits\n\nNot stated.",
+    ):
+        assert part in card
+    assert "`free_nats`" not in card  # as by default
+    trained.save_to_preset(tmp_path / "b", licence="of my own", card="# Mine")
+    card = (tmp_path / "b" / "README.md").read_text()
+    assert 'license: other\nlicense_name: "of my own"\n' in card and card.endswith("---\n\n# Mine\n")
+    (tmp_path / "b" / "README.md").write_text("edited")  # as a card may be
+    assert ZForcing.from_preset(tmp_path / "b").units == 5
+    (tmp_path / "b" / "README.md").unlink()
+    assert presets.load_assets(tmp_path / "b").card is None
+
+
+@keras.saving.register_keras_serializable("tests")
+class Registered(RNN):
+    def __init__(self, units, output, twice=False, **kwargs):
+        super().__init__(units, output, **kwargs)
+        self.twice = twice
+
+
+class Unregistered(RNN):
+    pass
+
+
+def test_a_class_of_ones_own(tmp_path):
+    head = zf_keras.GaussianMixtureHead(num_components=2)
+    model = Registered(3, head, twice=True)
+    model.build((None, None, 2))
+    model.save_to_preset(tmp_path / "mine")
+    again = RNN.from_preset(tmp_path / "mine")
+    assert type(again) is Registered and again.twice and again.head.num_components == 2
+    with pytest.raises(ValueError, match=r"Registered\.from_preset: 'rnn_digits' is the preset of another class"):
+        Registered.from_preset("rnn_digits")
+    model = Unregistered(3, "gaussian")
+    model.build((None, None, 2))
+    with pytest.raises(ValueError, match="Unregistered is not registered with Keras"):
+        model.save_to_preset(tmp_path / "other")
+
+
+OTHER_BACKEND = """
+import sys, numpy as np
+from zf_keras import SequenceModel
+model = SequenceModel.from_preset(sys.argv[1])
+data = np.load(sys.argv[2])
+terms = model.loss_terms(data, noise=np.ones((*data.shape[:2], model.noise_dim), "float32"))
+np.savez(sys.argv[3], updates=np.asarray(model.updates), **{k: np.asarray(v) for k, v in terms.items()})
+model.save_to_preset(sys.argv[4])
+"""
+
+
+def test_the_other_backend(trained, saved, tmp_path):
+    other = {"tensorflow": "jax", "jax": "tensorflow"}[keras.config.backend()]
+    pytest.importorskip(other)
+    data = sequences("bernoulli")
+    np.save(tmp_path / "data.npy", data)
+    names = [str(tmp_path / name) for name in ("data.npy", "terms.npz", "back")]
+    run = python("-c", OTHER_BACKEND, str(saved), *names, backend=other)
+    assert run.returncode == 0, run.stderr
+    terms = trained.loss_terms(data, noise=np.ones((*data.shape[:2], 2), "float32"))
+    with np.load(tmp_path / "terms.npz") as file:
+        assert file["updates"] == 3
+        for name, value in terms.items():
+            np.testing.assert_allclose(file[name], ops.convert_to_numpy(value), rtol=1e-4, atol=1e-4)
+    again = ZForcing.from_preset(tmp_path / "back")
+    for a, b in zip(arrays(trained), arrays(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert presets.load_assets(tmp_path / "back").metadata["backend"] == other
+
+
+# Saving is all or nothing.
+
+
+def test_what_is_there_is_left_alone(trained, tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("x")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ValueError, match="must be empty or a preset"):
+        trained.save_to_preset(tmp_path / "full", overwrite=True)
+    with pytest.raises(ValueError, match="must be a folder"):
+        trained.save_to_preset(tmp_path / "file", overwrite=True)
+    (tmp_path / "empty").mkdir()
+    trained.save_to_preset(tmp_path / "empty", "first")
+    with pytest.raises(ValueError, match="pass overwrite=True"):
+        trained.save_to_preset(tmp_path / "empty")
+    trained.save_to_preset(tmp_path / "empty", "second", overwrite=True)
+    assert presets.load_assets(tmp_path / "empty").metadata["description"] == "second"
+    (tmp_path / "empty" / "thesis.tex").write_text("x")
+    with pytest.raises(ValueError, match=r"holds thesis.tex, which is not of its preset"):
+        trained.save_to_preset(tmp_path / "empty", overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file", "full"]
+
+
+@pytest.mark.parametrize("when", ["weights", "metadata", "sync", "rename"])
+def test_full_disk(trained, tmp_path, monkeypatch, when):
+    """What was there is as it was, and nothing half-written stays."""
+    trained.save_to_preset(tmp_path / "preset", "first")
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        if when == "weights":
+            patch.setattr(zf_keras.presets.weights, "write", full)
+        elif when == "metadata":
+            patch.setattr(files, "listed", full)
+        elif when == "sync":
+            patch.setattr(os, "fsync", full)
+        else:
+            rename = pathlib.Path.rename
+            patch.setattr(pathlib.Path, "rename", lambda a, b: full() if a.name == "new" else rename(a, b))
+        for target in ("preset", "other"):
+            with pytest.raises(OSError, match=r"No space left to write .*as it was"):
+                trained.save_to_preset(tmp_path / target, "second", overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["preset"]
+    assert presets.load_assets(tmp_path / "preset").metadata["description"] == "first"
+    trained.save_to_preset(tmp_path / "preset", "second", overwrite=True)
+
+
+KILLED = """
+import os, signal, sys
+from zf_keras import RNN, presets
+from zf_keras.presets import files
+model = RNN(3, "gaussian")
+model.build((None, None, 2))
+files.listed = lambda folder: os.kill(os.getpid(), signal.SIGKILL)
+model.save_to_preset(sys.argv[1])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills as POSIX does")
+def test_killed(tmp_path):
+    run = python("-c", KILLED, str(tmp_path / "preset"), backend=keras.config.backend())
+    assert run.returncode == -9
+    assert not (tmp_path / "preset").exists()
+
+
+def test_what_is_not_saved(tmp_path):
+    with pytest.raises(ValueError, match="not built"):
+        ZForcing(3, 2, "gaussian").save_to_preset(tmp_path / "a")
+    model = make("storn")
+    model.weights[0].assign(np.full(model.weights[0].shape, np.nan))
+    with pytest.raises(ValueError, match="not finite"):
+        model.save_to_preset(tmp_path / "a")
+    with pytest.raises(ValueError, match=r"metadata\.json can't be written"):
+        make("storn").save_to_preset(tmp_path / "a", results={"elbo": float("nan")})
+    assert not list(tmp_path.iterdir())
+
+
+# Damaged, newer and hostile presets.
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.weights.h5", "assets/statistics.json"])
+def test_tampered_truncated_and_missing(copy, name):
+    data = bytearray((copy / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / name).write_bytes(data)
+    refusal(copy, f"is damaged: {name} does not have the SHA-256")
+    (copy / name).write_bytes(data[:-1])
+    refusal(copy, f"is damaged: {name} has {len(data) - 1} bytes")
+    (copy / name).unlink()
+    refusal(copy, f"is not whole: {name} is missing")
+    os.mkfifo(copy / name)  # which reading would wait for
+    refusal(copy, f"is not whole: {name} is missing")
+
+
+@pytest.mark.parametrize(
+    "text, match",
+    [
+        ("", "can't be read as JSON"),
+        ('{"format": 1', "can't be read as JSON"),
+        ('{"format": NaN}', "can't be read as JSON .*NaN"),
+        ("[" * 100_000, "can't be read as JSON"),
+        ('{"a":' * 40 + "1" + "}" * 40, "nested less than"),
+        ("[1]", "must be a JSON object"),
+        ('{"format": 1' + " " * 2**20 + "}", "of at most 1048576"),
+        ('{"format": ' + "1" * 5000 + "}", "can't be read as JSON"),
+        ("{}", "has format None"),
+        ('{"format": true}', "has format True"),
+        ('{"format": 1}', "must list the files"),
+        (
+            '{"format": 2, "versions": {"zf_keras": "9.1"}}',
+            "format 2, written by zf_keras 9.1. This is .* up to 1: install",
+        ),
+    ],
+)
+def test_metadata(copy, text, match):
+    (copy / "metadata.json").write_text(text)
+    refusal(copy, match)
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "/etc/passwd", "assets/../../x", "assets\\x", "C:x", "a\0b", "", ".", "assets/", "assets//x", "é"]
+)
+def test_names_that_lead_out(copy, name):
+    entry = {"size": 1, "sha256": ""}
+    edit(copy / "metadata.json", lambda metadata: metadata["files"].update({name: entry}))
+    refusal(copy, "is not the name of a file inside a preset")
+
+
+@pytest.mark.parametrize("name", ["config.json", "metadata.json", "model.weights.h5", "assets"])
+def test_links_that_lead_out(copy, tmp_path, name):
+    (copy / name).rename(tmp_path / "outside")
+    (copy / name).symlink_to(tmp_path / "outside")
+    refusal(copy, "is a link that leads out of it")
+
+
+CALLED = []
+
+
+@keras.saving.register_keras_serializable("tests")
+def registered_function(*args, **kwargs):
+    CALLED.append(args)
+
+
+def spec(class_name, module=None, registered_name=None, config=None):
+    return {"class_name": class_name, "module": module, "registered_name": registered_name, "config": config or {}}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        spec("__lambda__", config={"value": "4wEAAAA="}),
+        spec("__lambda__", registered_name="zf_keras>KLAnnealing"),
+        spec("function", "builtins", "function", "eval"),
+        spec("registered_function", registered_name="tests>registered_function"),
+        spec("Popen", "subprocess", "Popen", {"args": "true"}),
+        spec("CosineDecay", "subprocess"),
+        spec("Lambda", "keras.layers"),
+        spec("get_file", "keras.utils"),
+        spec("deserialize", "keras.optimizers.schedules"),
+        spec("Evil", "evil_module", "evil>Evil"),
+        spec("__tensor__", config={"value": [1.0], "dtype": "float32"}),
+        spec("__typespec__"),
+        spec(None),
+        spec(["CosineDecay"], "keras.optimizers.schedules"),
+        {"class_name": "KLAnnealing"} | {"config": {"initial": spec("Popen", "subprocess")}},
+    ],
+    ids=lambda value: str(value.get("class_name")),
+)
+def test_classes_that_are_refused(copy, value, monkeypatch):
+    monkeypatch.setattr(subprocess, "Popen", lambda *args, **kwargs: CALLED.append(args))
+    (copy.parent / "evil_module.py").write_text("raise SystemExit('imported')\nclass Evil: pass")
+    monkeypatch.syspath_prepend(str(copy.parent))
+    configure(copy, kl_weight=value)
+    refusal(copy, "is refused: it names")
+    assert not CALLED and "evil_module" not in sys.modules
+    edit(copy / "config.json", lambda config: config.update(value))  # in the model's own place
+    sign(copy)
+    refusal(copy, "is refused: it names|is damaged")
+    assert not CALLED and "evil_module" not in sys.modules
+
+
+def test_no_model(copy):
+    for change, match in (
+        ({"registered_name": "zf_keras>KLAnnealing", "class_name": "KLAnnealing"}, "KLAnnealing is not a model"),
+        ({"config": None}, "must hold a config"),
+        ({"build_config": [1]}, "must hold a config and a build_config"),
+        ({"build_config": {"features": 3}}, "describes no ZForcing"),
+    ):
+        text = (copy / "config.json").read_text()
+        edit(copy / "config.json", lambda config, change=change: config.update(change))
+        sign(copy)
+        refusal(copy, match)
+        (copy / "config.json").write_text(text)
+    configure(copy, dtype=spec("DTypePolicy", "keras", None, {"name": "float9"}))
+    refusal(copy, "describes no ZForcing")
+
+
+@pytest.mark.parametrize("size", ["units", "latent_dim", "hidden_units", "embedding_dim", "latent_units", "num_layers"])
+def test_sizes_are_those_of_the_weights(copy, size):
+    """A thousand million of anything takes no memory and no time."""
+    configure(copy, **{size: 10**9})
+    refusal(copy, "does not fit config.json")
+    configure(copy, **{size: "5"})
+    refusal(copy, "describes no ZForcing|does not fit config.json")
+
+
+def rewrite(directory, change):
+    with h5py.File(directory / "model.weights.h5", "a") as file:
+        change(file)
+    sign(directory)
+
+
+def replaced(file):
+    """Name of a dataset of (3, 20), which is taken out."""
+    name = next(name for name in datasets(file) if file[name].shape == (3, 20))
+    del file[name]
+    return name
+
+
+def datasets(file):
+    names = []
+    file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+    return names
+
+
+def external_link(file):
+    file["link"] = h5py.ExternalLink("/etc/passwd", "/x")
+
+
+def soft_link(file):
+    file["link"] = h5py.SoftLink("/vars")
+
+
+def cycle(file):
+    file["head/again"] = file["/"]
+
+
+def external_storage(file):
+    name = replaced(file)
+    file.create_dataset(name, (3, 20), "float32", external=[("/etc/passwd", 0, 240)])
+
+
+def virtual(file):
+    name = replaced(file)
+    layout = h5py.VirtualLayout((3, 20), "float32")
+    layout[:] = h5py.VirtualSource("/etc/passwd", "x", (3, 20))
+    file.create_virtual_dataset(name, layout)
+
+
+def compressed(file):
+    name = replaced(file)
+    file.create_dataset(name, data=np.zeros((3, 20), "float32"), compression="gzip")
+
+
+def nothing_stored(file):
+    file.create_dataset("bomb", (2**40,), "float32")
+
+
+def strings(file):
+    name = replaced(file)
+    file[name] = np.array([[b"x" * 4] * 20] * 3)
+
+
+def objects(file):
+    file.create_dataset("objects", data=["a"], dtype=h5py.string_dtype())
+
+
+def a_type(file):
+    file["type"] = np.dtype("float32")
+
+
+def empty(file):
+    file["empty"] = h5py.Empty("float32")
+
+
+def missing(file):
+    replaced(file)
+
+
+def extra(file):
+    file["cell/vars/7"] = np.zeros((4, 4), "float32")
+
+
+def wrong_shape(file):
+    name = replaced(file)
+    file[name] = np.zeros((20, 3), "float32")
+
+
+def swapped(file):
+    """The same shapes, elsewhere."""
+    replaced(file)
+    file["nowhere/vars/0"] = np.zeros((3, 20), "float32")
+
+
+def infinite(file):
+    name = next(name for name in datasets(file) if file[name].shape == (3, 20))
+    file[name][1, 1] = np.inf
+
+
+@pytest.mark.parametrize(
+    "change, match",
+    [
+        (external_link, "/link is a link to elsewhere"),
+        (soft_link, "/link is a link to elsewhere"),
+        (cycle, "is there under another name|is a link"),
+        *((f, "not a plain array") for f in (external_storage, virtual, compressed, nothing_stored)),
+        *((f, "not a plain array") for f in (strings, objects, a_type, empty)),
+        (missing, r"it holds no \(3, 20\)"),
+        (extra, r"it holds \(4, 4\), of which the model has no weight"),
+        (wrong_shape, r"it holds no \(3, 20\); it holds \(20, 3\)"),
+        (swapped, "does not fit config.json"),
+        (infinite, "numbers that are not finite"),
+    ],
+)
+def test_weights(copy, change, match):
+    rewrite(copy, change)
+    refusal(copy, match)
+
+
+def test_weights_that_are_no_hdf5(copy):
+    whole = (copy / "model.weights.h5").read_bytes()
+    for data in (b"", b"PK\x03\x04" * 100, whole[: len(whole) // 2]):
+        (copy / "model.weights.h5").write_bytes(data)
+        sign(copy)
+        refusal(copy, "is damaged: it can't be read as HDF5")
+
+
+@pytest.mark.parametrize(
+    "name, text, match",
+    [
+        ("statistics", '{"mean": "x"}', "finite numbers"),
+        ("statistics", '{"mean": Infinity}', "can't be read as JSON"),
+        ("vocabulary", '{"tokens": []}', "must have tokens, level and lowercase"),
+        ("vocabulary", '{"tokens": [1], "level": "characters", "lowercase": true}', "list of strings"),
+        ("vocabulary", '{"tokens": [], "level": "os", "lowercase": true}', "`level` must be one of"),
+    ],
+)
+def test_wrong_assets(copy, name, text, match):
+    (copy / "assets" / f"{name}.json").write_text(text)
+    sign(copy)
+    with pytest.raises(ValueError, match=match):
+        presets.load_assets(copy)
+
+
+# The hub.
+
+
+@pytest.fixture
+def hub(copy, tmp_path, monkeypatch):
+    """The hub's cache as it is on disk: snapshots of links into blobs."""
+    repository = tmp_path / "models--user--repo"
+    (repository / "blobs").mkdir(parents=True)
+    for number, path in enumerate(path for path in sorted(copy.rglob("*")) if path.is_file()):
+        path.rename(repository / "blobs" / str(number))
+        for folder in ("snapshots/abc", "snapshots/abc/sub"):
+            link = repository / folder / path.relative_to(copy)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(repository / "blobs" / str(number))
+    calls = []
+
+    def snapshot_download(repo_id, *, revision=None, allow_patterns=None, library_name=None, library_version=None):
+        calls.append((repo_id, revision, allow_patterns))
+        return str(repository / "snapshots/abc")
+
+    fake = types.SimpleNamespace(snapshot_download=snapshot_download)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", fake)
+    return types.SimpleNamespace(calls=calls, repository=repository)
+
+
+def test_hub(hub, trained, tmp_path):
+    again = ZForcing.from_preset("hf://user/repo@v1.0")
+    assert_same(trained, again)
+    (call,) = hub.calls
+    assert call[:2] == ("user/repo", "v1.0")
+    assert call[2] == ["metadata.json", "config.json", "model.weights.h5", "README.md", "assets/*.json"]
+    assert presets.load_assets("hf://user/repo/sub").statistics["mean"] == 0.5
+    assert hub.calls[1][:2] == ("user/repo", None) and hub.calls[1][2][0] == "sub/metadata.json"
+    link = hub.repository / "snapshots/abc/config.json"
+    (tmp_path / "outside").write_bytes(link.read_bytes())
+    link.unlink()
+    link.symlink_to(tmp_path / "outside")
+    with pytest.raises(ValueError, match="is a link that leads out of it"):
+        ZForcing.from_preset("hf://user/repo")
+
+
+@pytest.mark.parametrize("name", ["hf://", "hf://repo", "hf://user/repo/../x", "hf://user/repo@", "hf://user/re po"])
+def test_names_on_the_hub(hub, name):
+    with pytest.raises(ValueError, match=r"must be hf://user/repo"):
+        ZForcing.from_preset(name)
+    assert not hub.calls
+
+
+def test_hub_is_optional(monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(ImportError, match=r'pip install "zf_keras\[presets\]"'):
+        ZForcing.from_preset("hf://user/repo")
+
+
+def test_hub_takes_our_arguments():
+    huggingface_hub = pytest.importorskip("huggingface_hub")
+    import inspect
+
+    parameters = inspect.signature(huggingface_hub.snapshot_download).parameters
+    assert {"repo_id", "revision", "allow_patterns", "library_name", "library_version"} <= set(parameters)
