@@ -49,11 +49,12 @@ def assert_same(model, other):
 
 @pytest.fixture(scope="module")
 def trained():
-    """A model after three updates, in the middle of its KL schedule."""
-    schedule = KLAnnealing(0.1, increment=0.05)
-    model = make("z_forcing", "bernoulli", kl_weight=schedule)
+    """A model as after three updates, in the middle of its KL schedule."""
+    model = make("z_forcing", "bernoulli", kl_weight=KLAnnealing(0.1, increment=0.05))
     model.compile(optimizer="adam")
-    model.fit(sequences("bernoulli"), batch_size=2, verbose=0)
+    model.optimizer.build(model.trainable_variables)
+    model.updates.assign(3)
+    model.seed_generator.next()
     return model
 
 
@@ -175,23 +176,20 @@ def test_round_trip_of_outputs(output, tmp_path):
     np.testing.assert_array_equal(model.log_likelihood(data, 2, seed=1), again.log_likelihood(data, 2, seed=1))
 
 
-def test_training_goes_on(trained, saved):
+def test_state(trained, saved):
     """Scores, the count of updates and the random state are kept; the optimizer is not."""
     again = ZForcing.from_preset(saved)
     assert_same(trained, again)
     data = sequences("bernoulli")
     np.testing.assert_array_equal(trained.log_likelihood(data, 3, seed=2), again.log_likelihood(data, 3, seed=2))
     assert int(again.updates) == 3 and float(again.current_kl_weight()) == pytest.approx(0.25)
-    assert isinstance(again.kl_weight, KLAnnealing) and again.optimizer is None
+    assert isinstance(again.kl_weight, KLAnnealing) and not again.compiled
     with h5py.File(saved / "model.weights.h5") as file:
         assert "optimizer" not in file and "vars" in file
-    by_keras = make("z_forcing", "bernoulli", seed=1)
+    by_keras = make("z_forcing", "bernoulli", random=False)
     by_keras.load_weights(saved / "model.weights.h5")
     for a, b in zip(arrays(trained), arrays(by_keras), strict=True):
         np.testing.assert_array_equal(a, b)
-    again.compile(optimizer="adam")
-    again.fit(data, batch_size=2, verbose=0)
-    assert int(again.updates) == 6
 
 
 def test_arguments(trained, saved):
@@ -309,33 +307,22 @@ def test_a_class_of_ones_own(tmp_path):
 
 
 OTHER_BACKEND = """
-import sys, numpy as np
+import sys
 from zf_keras import SequenceModel
-model = SequenceModel.from_preset(sys.argv[1])
-data = np.load(sys.argv[2])
-terms = model.loss_terms(data, noise=np.ones((*data.shape[:2], model.noise_dim), "float32"))
-np.savez(sys.argv[3], updates=np.asarray(model.updates), **{k: np.asarray(v) for k, v in terms.items()})
-model.save_to_preset(sys.argv[4])
+SequenceModel.from_preset(sys.argv[1]).save_to_preset(sys.argv[2])
 """
 
 
 def test_the_other_backend(trained, saved, tmp_path):
+    """There and back; what a model computes on both is tested with the bundled presets."""
     other = {"tensorflow": "jax", "jax": "tensorflow"}[keras.config.backend()]
     pytest.importorskip(other)
-    data = sequences("bernoulli")
-    np.save(tmp_path / "data.npy", data)
-    names = [str(tmp_path / name) for name in ("data.npy", "terms.npz", "back")]
-    run = python("-c", OTHER_BACKEND, str(saved), *names, backend=other)
+    run = python("-c", OTHER_BACKEND, str(saved), str(tmp_path / "back"), backend=other)
     assert run.returncode == 0, run.stderr
-    terms = trained.loss_terms(data, noise=np.ones((*data.shape[:2], 2), "float32"))
-    with np.load(tmp_path / "terms.npz") as file:
-        assert file["updates"] == 3
-        for name, value in terms.items():
-            np.testing.assert_allclose(file[name], ops.convert_to_numpy(value), rtol=1e-4, atol=1e-4)
-    again = ZForcing.from_preset(tmp_path / "back")
-    for a, b in zip(arrays(trained), arrays(again), strict=True):
-        np.testing.assert_array_equal(a, b)
     assert presets.load_assets(tmp_path / "back").metadata["backend"] == other
+    again = ZForcing.from_preset(tmp_path / "back")
+    assert_same(trained, again)
+    assert int(again.updates) == 3
 
 
 # Saving is all or nothing.
@@ -363,10 +350,12 @@ def test_what_is_there_is_left_alone(trained, tmp_path):
 
 @pytest.mark.parametrize("when", ["weights", "metadata", "sync", "rename"])
 def test_full_disk(trained, tmp_path, monkeypatch, when):
-    """What was there is as it was, and nothing half-written stays."""
+    """What was there is as it was, at every moment but between two renames, and nothing half-written stays."""
     trained.save_to_preset(tmp_path / "preset", "first")
 
     def full(*args, **kwargs):
+        assert not (tmp_path / "other").exists()
+        assert (tmp_path / "preset").exists() == (when != "rename" or target == "other")
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
@@ -384,32 +373,13 @@ def test_full_disk(trained, tmp_path, monkeypatch, when):
                 trained.save_to_preset(tmp_path / target, "second", overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["preset"]
     assert presets.load_assets(tmp_path / "preset").metadata["description"] == "first"
-    trained.save_to_preset(tmp_path / "preset", "second", overwrite=True)
-
-
-KILLED = """
-import os, signal, sys
-from zf_keras import RNN, presets
-from zf_keras.presets import files
-model = RNN(3, "gaussian")
-model.build((None, None, 2))
-files.listed = lambda folder: os.kill(os.getpid(), signal.SIGKILL)
-model.save_to_preset(sys.argv[1])
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="kills as POSIX does")
-def test_killed(tmp_path):
-    run = python("-c", KILLED, str(tmp_path / "preset"), backend=keras.config.backend())
-    assert run.returncode == -9
-    assert not (tmp_path / "preset").exists()
 
 
 def test_what_is_not_saved(tmp_path):
     with pytest.raises(ValueError, match="not built"):
         ZForcing(3, 2, "gaussian").save_to_preset(tmp_path / "a")
     model = make("storn")
-    model.weights[0].assign(np.full(model.weights[0].shape, np.nan))
+    model.trainable_weights[0].assign(np.full(model.trainable_weights[0].shape, np.nan))
     with pytest.raises(ValueError, match="not finite"):
         model.save_to_preset(tmp_path / "a")
     with pytest.raises(ValueError, match=r"metadata\.json can't be written"):

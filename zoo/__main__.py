@@ -13,6 +13,7 @@ Trains the models of zf_keras on the data sets of their papers, or on your own f
   python -m zoo train timit/z_forcing --source /corpora/TIMIT
   python -m zoo evaluate runs/timit/z_forcing
   python -m zoo generate runs/timit/z_forcing
+  python -m zoo preset runs/timit/z_forcing my_preset   to load by from_preset
 """
 
 

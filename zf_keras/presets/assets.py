@@ -71,8 +71,11 @@ def checked_statistics(statistics):
     if not isinstance(statistics, dict) or not all(isinstance(name, str) for name in statistics):
         raise ValueError(f"`statistics` must be a dict of numbers or arrays. Received: {statistics!r:.100}.")
     for name, value in statistics.items():
-        array = np.asarray(value) if not isinstance(value, (str, bytes, dict)) else None
-        if array is None or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+        try:
+            right = np.isfinite(np.asarray(value, "float64")).all() and not isinstance(value, (str, bool))
+        except (TypeError, ValueError):
+            right = False
+        if not right:
             raise ValueError(f"`statistics` must hold finite numbers. Received: {name}={value!r:.100}.")
     return {name: np.asarray(value).tolist() for name, value in statistics.items()}
 

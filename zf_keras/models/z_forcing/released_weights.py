@@ -145,6 +145,8 @@ def keras_weights(arrays, output, auxiliary):
     def network(path, name):
         return {**linear(f"{path}/hidden", f"{name}.0"), **linear(f"{path}/linear", f"{name}.2")}
 
+    if output == "categorical" and "emb_mod.0.bias" in arrays:
+        raise ValueError("`arrays` has 'emb_mod.0.bias', as a checkpoint of output='gaussian' has, not 'categorical'.")
     units, latent_units = get("fwd_mod.weight_hh").shape[0], get("gen_mod.weight").shape[0]
     # The released forward cell reads [z_t, x_t]; ours [x_t, z_t].
     kernel = np.roll(get("fwd_mod.weight_ih"), -latent_units, axis=0)
