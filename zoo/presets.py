@@ -1,11 +1,12 @@
 """Presets of runs and of released checkpoints: the model in a folder to load from, with a card that says what it is."""
 
 import inspect
+from pathlib import Path
 
 import numpy as np
 from keras import ops
 
-from zf_keras.datasets.vocabulary import Vocabulary
+from zf_keras.datasets import Vocabulary
 from zf_keras.models.z_forcing import from_released_weights
 from zf_keras.presets.cards import arguments
 from zoo import recipes
@@ -48,7 +49,7 @@ def pack(run, directory, licence=None, overwrite=False):
         statistics=manifest.get("statistics"),
         vocabulary=Vocabulary.of(manifest) if "vocabulary" in (manifest.get("survey") or {}) else None,
         results=scores,
-        card="\n".join(_card(run, model, title, results, scores, licence)),
+        card="\n".join(_card(run, model, Path(directory).name, results, scores, licence)),
         overwrite=overwrite,
     )
 
@@ -62,15 +63,15 @@ def _without_noise(model, run, sequences):
     return {"sequences": count, **{name: float(np.mean(ops.convert_to_numpy(x))) for name, x in terms.items()}}
 
 
-def _card(run, model, title, results, scores, licence):
+def _card(run, model, preset, results, scores, licence):
     small = "(small)" in run.name
     name = run.name.removesuffix(" (small)")
-    yield f"# {title}"
+    yield f"# {run.recipe.values.get('title', run.name)}"
     yield ""
     yield "```python"
     yield f"from zf_keras import {type(model).__name__}"
     yield ""
-    yield f'model = {type(model).__name__}.from_preset("...")  # the name of a bundled preset, this folder, or hf://user/repo'
+    yield f'model = {type(model).__name__}.from_preset("{preset}")  # if bundled; else this folder, or hf://user/repo'
     yield "```"
     yield ""
     yield from arguments(model)

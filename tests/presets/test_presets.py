@@ -1,10 +1,9 @@
-"""Presets: what is saved is loaded, bit by bit; what is damaged or hostile is refused before it does anything."""
+"""Presets: what is saved is loaded, bit by bit, on either backend, from the wheel, a folder or the hub."""
 
 import errno
-import json
+import inspect
 import os
 import pathlib
-import subprocess
 import sys
 import types
 
@@ -18,8 +17,7 @@ import zf_keras
 from tests.models.table import MODELS, make, sequences
 from tests.test_backends import python
 from zf_keras import RNN, VRNN, KLAnnealing, SequenceModel, ZForcing, presets
-from zf_keras.datasets import digits
-from zf_keras.datasets.vocabulary import Vocabulary
+from zf_keras.datasets import Vocabulary, digits
 from zf_keras.presets import files
 
 NAMES = {
@@ -45,57 +43,6 @@ def assert_same(model, other):
         np.testing.assert_array_equal(a, b, err_msg=weight.path)
     states = [ops.convert_to_numpy(m.seed_generator.state) for m in (model, other)]
     np.testing.assert_array_equal(*states)
-
-
-@pytest.fixture(scope="module")
-def trained():
-    """A model as after three updates, in the middle of its KL schedule."""
-    model = make("z_forcing", "bernoulli", kl_weight=KLAnnealing(0.1, increment=0.05))
-    model.compile(optimizer="adam")
-    model.optimizer.build(model.trainable_variables)
-    model.updates.assign(3)
-    model.seed_generator.next()
-    return model
-
-
-@pytest.fixture(scope="module")
-def saved(trained, tmp_path_factory):
-    directory = tmp_path_factory.mktemp("presets") / "trained"
-    trained.save_to_preset(directory, statistics={"mean": 0.5, "std": [1.0, 2.0, 3.0]}, results={"elbo": -3.5})
-    return directory
-
-
-@pytest.fixture
-def copy(saved, tmp_path):
-    """A preset to be tampered with."""
-    for path in saved.rglob("*"):
-        if path.is_file():
-            target = tmp_path / "preset" / path.relative_to(saved)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(path.read_bytes())
-    return tmp_path / "preset"
-
-
-def edit(path, change):
-    value = json.loads(path.read_text())
-    change(value)
-    path.write_text(json.dumps(value))
-
-
-def sign(directory):
-    """Checksums of what is there now, as a forger writes them."""
-    edit(directory / "metadata.json", lambda metadata: metadata.update(files=files.listed(directory)))
-
-
-def configure(directory, **values):
-    edit(directory / "config.json", lambda config: config["config"].update(values))
-    sign(directory)
-
-
-def refusal(directory, match, error=ValueError, **arguments):
-    with pytest.raises(error, match=match) as raised:
-        SequenceModel.from_preset(directory, **arguments)
-    assert str(directory) in str(raised.value) or arguments
 
 
 # The bundled presets.
@@ -202,9 +149,13 @@ def test_arguments(trained, saved):
     np.testing.assert_array_equal(*(ops.convert_to_numpy(g.state) for g in (again.seed_generator, fresh)))
     new = ZForcing.from_preset(saved, load_weights=False, units=7)
     assert new.units == 7 and new.built and int(new.updates) == 0
-    refusal(saved, r"do not fit units=7: it holds no \(7,.*load_weights=False", units=7)
-    refusal(saved, r"do not fit alpha=0: it holds .* of which the model has no weight", alpha=0)
-    refusal(saved, "no argument `unit`. The nearest is `units`", unit=7)
+    for wrong, match in (
+        ({"units": 7}, r"do not fit units=7: it holds no \(7,.*load_weights=False"),
+        ({"alpha": 0}, "do not fit alpha=0: it holds .* of which the model has no weight"),
+        ({"unit": 7}, "no argument `unit`. The nearest is `units`"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            ZForcing.from_preset(saved, **wrong)
 
 
 def test_another_class(saved):
@@ -225,7 +176,8 @@ def test_names(saved, tmp_path, monkeypatch):
     assert type(SequenceModel.from_preset("rnn_digits")) is RNN  # the bundled one comes first
     assert type(SequenceModel.from_preset("./rnn_digits")) is ZForcing
     (tmp_path / "empty").mkdir()
-    refusal(tmp_path / "empty", "is not a preset: it has no metadata.json", FileNotFoundError)
+    with pytest.raises(FileNotFoundError, match=r"empty is not a preset: it has no metadata\.json"):
+        SequenceModel.from_preset(tmp_path / "empty")
 
 
 def test_assets(saved, tmp_path):
@@ -387,273 +339,6 @@ def test_what_is_not_saved(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-# Damaged, newer and hostile presets.
-
-
-@pytest.mark.parametrize("name", ["config.json", "model.weights.h5", "assets/statistics.json"])
-def test_tampered_truncated_and_missing(copy, name):
-    data = bytearray((copy / name).read_bytes())
-    data[len(data) // 2] ^= 1
-    (copy / name).write_bytes(data)
-    refusal(copy, f"is damaged: {name} does not have the SHA-256")
-    (copy / name).write_bytes(data[:-1])
-    refusal(copy, f"is damaged: {name} has {len(data) - 1} bytes")
-    (copy / name).unlink()
-    refusal(copy, f"is not whole: {name} is missing")
-    os.mkfifo(copy / name)  # which reading would wait for
-    refusal(copy, f"is not whole: {name} is missing")
-
-
-@pytest.mark.parametrize(
-    "text, match",
-    [
-        ("", "can't be read as JSON"),
-        ('{"format": 1', "can't be read as JSON"),
-        ('{"format": NaN}', "can't be read as JSON .*NaN"),
-        ("[" * 100_000, "can't be read as JSON"),
-        ('{"a":' * 40 + "1" + "}" * 40, "nested less than"),
-        ("[1]", "must be a JSON object"),
-        ('{"format": 1' + " " * 2**20 + "}", "of at most 1048576"),
-        ('{"format": ' + "1" * 5000 + "}", "can't be read as JSON"),
-        ("{}", "has format None"),
-        ('{"format": true}', "has format True"),
-        ('{"format": 1}', "must list the files"),
-        (
-            '{"format": 2, "versions": {"zf_keras": "9.1"}}',
-            "format 2, written by zf_keras 9.1. This is .* up to 1: install",
-        ),
-    ],
-)
-def test_metadata(copy, text, match):
-    (copy / "metadata.json").write_text(text)
-    refusal(copy, match)
-
-
-@pytest.mark.parametrize(
-    "name", ["../x", "/etc/passwd", "assets/../../x", "assets\\x", "C:x", "a\0b", "", ".", "assets/", "assets//x", "é"]
-)
-def test_names_that_lead_out(copy, name):
-    entry = {"size": 1, "sha256": ""}
-    edit(copy / "metadata.json", lambda metadata: metadata["files"].update({name: entry}))
-    refusal(copy, "is not the name of a file inside a preset")
-
-
-@pytest.mark.parametrize("name", ["config.json", "metadata.json", "model.weights.h5", "assets"])
-def test_links_that_lead_out(copy, tmp_path, name):
-    (copy / name).rename(tmp_path / "outside")
-    (copy / name).symlink_to(tmp_path / "outside")
-    refusal(copy, "is a link that leads out of it")
-
-
-CALLED = []
-
-
-@keras.saving.register_keras_serializable("tests")
-def registered_function(*args, **kwargs):
-    CALLED.append(args)
-
-
-def spec(class_name, module=None, registered_name=None, config=None):
-    return {"class_name": class_name, "module": module, "registered_name": registered_name, "config": config or {}}
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        spec("__lambda__", config={"value": "4wEAAAA="}),
-        spec("__lambda__", registered_name="zf_keras>KLAnnealing"),
-        spec("function", "builtins", "function", "eval"),
-        spec("registered_function", registered_name="tests>registered_function"),
-        spec("Popen", "subprocess", "Popen", {"args": "true"}),
-        spec("CosineDecay", "subprocess"),
-        spec("Lambda", "keras.layers"),
-        spec("get_file", "keras.utils"),
-        spec("deserialize", "keras.optimizers.schedules"),
-        spec("Evil", "evil_module", "evil>Evil"),
-        spec("__tensor__", config={"value": [1.0], "dtype": "float32"}),
-        spec("__typespec__"),
-        spec(None),
-        spec(["CosineDecay"], "keras.optimizers.schedules"),
-        {"class_name": "KLAnnealing"} | {"config": {"initial": spec("Popen", "subprocess")}},
-    ],
-    ids=lambda value: str(value.get("class_name")),
-)
-def test_classes_that_are_refused(copy, value, monkeypatch):
-    monkeypatch.setattr(subprocess, "Popen", lambda *args, **kwargs: CALLED.append(args))
-    (copy.parent / "evil_module.py").write_text("raise SystemExit('imported')\nclass Evil: pass")
-    monkeypatch.syspath_prepend(str(copy.parent))
-    configure(copy, kl_weight=value)
-    refusal(copy, "is refused: it names")
-    assert not CALLED and "evil_module" not in sys.modules
-    edit(copy / "config.json", lambda config: config.update(value))  # in the model's own place
-    sign(copy)
-    refusal(copy, "is refused: it names|is damaged")
-    assert not CALLED and "evil_module" not in sys.modules
-
-
-def test_no_model(copy):
-    for change, match in (
-        ({"registered_name": "zf_keras>KLAnnealing", "class_name": "KLAnnealing"}, "KLAnnealing is not a model"),
-        ({"config": None}, "must hold a config"),
-        ({"build_config": [1]}, "must hold a config and a build_config"),
-        ({"build_config": {"features": 3}}, "describes no ZForcing"),
-    ):
-        text = (copy / "config.json").read_text()
-        edit(copy / "config.json", lambda config, change=change: config.update(change))
-        sign(copy)
-        refusal(copy, match)
-        (copy / "config.json").write_text(text)
-    configure(copy, dtype=spec("DTypePolicy", "keras", None, {"name": "float9"}))
-    refusal(copy, "describes no ZForcing")
-
-
-@pytest.mark.parametrize("size", ["units", "latent_dim", "hidden_units", "embedding_dim", "latent_units", "num_layers"])
-def test_sizes_are_those_of_the_weights(copy, size):
-    """A thousand million of anything takes no memory and no time."""
-    configure(copy, **{size: 10**9})
-    refusal(copy, "does not fit config.json")
-    configure(copy, **{size: "5"})
-    refusal(copy, "describes no ZForcing|does not fit config.json")
-
-
-def rewrite(directory, change):
-    with h5py.File(directory / "model.weights.h5", "a") as file:
-        change(file)
-    sign(directory)
-
-
-def replaced(file):
-    """Name of a dataset of (3, 20), which is taken out."""
-    name = next(name for name in datasets(file) if file[name].shape == (3, 20))
-    del file[name]
-    return name
-
-
-def datasets(file):
-    names = []
-    file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-    return names
-
-
-def external_link(file):
-    file["link"] = h5py.ExternalLink("/etc/passwd", "/x")
-
-
-def soft_link(file):
-    file["link"] = h5py.SoftLink("/vars")
-
-
-def cycle(file):
-    file["head/again"] = file["/"]
-
-
-def external_storage(file):
-    name = replaced(file)
-    file.create_dataset(name, (3, 20), "float32", external=[("/etc/passwd", 0, 240)])
-
-
-def virtual(file):
-    name = replaced(file)
-    layout = h5py.VirtualLayout((3, 20), "float32")
-    layout[:] = h5py.VirtualSource("/etc/passwd", "x", (3, 20))
-    file.create_virtual_dataset(name, layout)
-
-
-def compressed(file):
-    name = replaced(file)
-    file.create_dataset(name, data=np.zeros((3, 20), "float32"), compression="gzip")
-
-
-def nothing_stored(file):
-    file.create_dataset("bomb", (2**40,), "float32")
-
-
-def strings(file):
-    name = replaced(file)
-    file[name] = np.array([[b"x" * 4] * 20] * 3)
-
-
-def objects(file):
-    file.create_dataset("objects", data=["a"], dtype=h5py.string_dtype())
-
-
-def a_type(file):
-    file["type"] = np.dtype("float32")
-
-
-def empty(file):
-    file["empty"] = h5py.Empty("float32")
-
-
-def missing(file):
-    replaced(file)
-
-
-def extra(file):
-    file["cell/vars/7"] = np.zeros((4, 4), "float32")
-
-
-def wrong_shape(file):
-    name = replaced(file)
-    file[name] = np.zeros((20, 3), "float32")
-
-
-def swapped(file):
-    """The same shapes, elsewhere."""
-    replaced(file)
-    file["nowhere/vars/0"] = np.zeros((3, 20), "float32")
-
-
-def infinite(file):
-    name = next(name for name in datasets(file) if file[name].shape == (3, 20))
-    file[name][1, 1] = np.inf
-
-
-@pytest.mark.parametrize(
-    "change, match",
-    [
-        (external_link, "/link is a link to elsewhere"),
-        (soft_link, "/link is a link to elsewhere"),
-        (cycle, "is there under another name|is a link"),
-        *((f, "not a plain array") for f in (external_storage, virtual, compressed, nothing_stored)),
-        *((f, "not a plain array") for f in (strings, objects, a_type, empty)),
-        (missing, r"it holds no \(3, 20\)"),
-        (extra, r"it holds \(4, 4\), of which the model has no weight"),
-        (wrong_shape, r"it holds no \(3, 20\); it holds \(20, 3\)"),
-        (swapped, "does not fit config.json"),
-        (infinite, "numbers that are not finite"),
-    ],
-)
-def test_weights(copy, change, match):
-    rewrite(copy, change)
-    refusal(copy, match)
-
-
-def test_weights_that_are_no_hdf5(copy):
-    whole = (copy / "model.weights.h5").read_bytes()
-    for data in (b"", b"PK\x03\x04" * 100, whole[: len(whole) // 2]):
-        (copy / "model.weights.h5").write_bytes(data)
-        sign(copy)
-        refusal(copy, "is damaged: it can't be read as HDF5")
-
-
-@pytest.mark.parametrize(
-    "name, text, match",
-    [
-        ("statistics", '{"mean": "x"}', "finite numbers"),
-        ("statistics", '{"mean": Infinity}', "can't be read as JSON"),
-        ("vocabulary", '{"tokens": []}', "must have tokens, level and lowercase"),
-        ("vocabulary", '{"tokens": [1], "level": "characters", "lowercase": true}', "list of strings"),
-        ("vocabulary", '{"tokens": [], "level": "os", "lowercase": true}', "`level` must be one of"),
-    ],
-)
-def test_wrong_assets(copy, name, text, match):
-    (copy / "assets" / f"{name}.json").write_text(text)
-    sign(copy)
-    with pytest.raises(ValueError, match=match):
-        presets.load_assets(copy)
-
-
 # The hub.
 
 
@@ -710,7 +395,5 @@ def test_hub_is_optional(monkeypatch):
 
 def test_hub_takes_our_arguments():
     huggingface_hub = pytest.importorskip("huggingface_hub")
-    import inspect
-
     parameters = inspect.signature(huggingface_hub.snapshot_download).parameters
     assert {"repo_id", "revision", "allow_patterns", "library_name", "library_version"} <= set(parameters)
