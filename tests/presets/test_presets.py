@@ -101,8 +101,9 @@ def test_bundled_scores_what_its_card_says(name):
 def assert_as_drawn(draws, value):
     """Whether `value` is the mean over sequences of one more draw of each, draws: (number, sequences)."""
     error = float(draws.var(axis=0, ddof=1).mean() / draws.shape[1]) ** 0.5
-    assert 0 < error < 0.01 * abs(value)
-    assert draws.mean() == pytest.approx(value, abs=5 * error * (1 + 1 / len(draws)) ** 0.5)
+    assert error < 0.05 * abs(value)
+    tolerance = 5 * error * (1 + 1 / len(draws)) ** 0.5 + 1e-4 * abs(value)  # the KL of STORN has no chance in it
+    assert draws.mean() == pytest.approx(value, abs=tolerance)
 
 
 # Saved and loaded.
