@@ -162,6 +162,7 @@ def test_arguments(trained, saved):
     for wrong, match in (
         ({"units": 7}, r"do not fit units=7: it holds no \(7,.*load_weights=False"),
         ({"alpha": 0}, "do not fit alpha=0: it holds .* of which the model has no weight"),
+        ({"alpha": -1}, "`alpha` must be a finite number >= 0"),
         ({"unit": 7}, "no argument `unit`. The nearest is `units`"),
     ):
         with pytest.raises(ValueError, match=match):

@@ -91,6 +91,14 @@ def test_links_that_lead_out(copy, tmp_path, name):
     refusal(copy, "is a link that leads out of it")
 
 
+def test_a_card_that_is_elsewhere(copy, tmp_path):
+    (copy / "README.md").unlink()
+    (copy / "README.md").symlink_to(tmp_path / "secret")
+    (tmp_path / "secret").write_text("secret")
+    with pytest.raises(ValueError, match=r"README\.md is a link that leads out of it"):
+        presets.load_assets(copy)
+
+
 CALLED = []
 
 

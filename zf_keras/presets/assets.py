@@ -5,8 +5,19 @@ from typing import NamedTuple
 import numpy as np
 
 from zf_keras.datasets.vocabulary import Vocabulary
-from zf_keras.presets.files import STATISTICS, VOCABULARY, check_files, read_json, read_metadata, write_json
+from zf_keras.presets.files import (
+    CARD,
+    STATISTICS,
+    VOCABULARY,
+    check_files,
+    inside,
+    read_json,
+    read_metadata,
+    write_json,
+)
 from zf_keras.presets.finding import find
+
+CARD_CHARACTERS = 2**20
 
 
 class Assets(NamedTuple):
@@ -50,8 +61,10 @@ def load_assets(preset):
         if config.keys() != {"tokens", "level", "lowercase"}:
             raise ValueError(f"{directory} is damaged: {VOCABULARY} must have tokens, level and lowercase.")
         vocabulary = Vocabulary(**config)
-    if (directory / "README.md").is_file():
-        card = (directory / "README.md").read_text(encoding="utf-8")
+    path = inside(directory, CARD, root)
+    if path.is_file():
+        with path.open(encoding="utf-8", errors="replace") as file:  # anybody may have edited it
+            card = file.read(CARD_CHARACTERS)
     return Assets(statistics, vocabulary, card, metadata)
 
 

@@ -91,7 +91,7 @@ class Presets:
                 raise ValueError(f"{path} does not fit {files.CONFIG}: {wrong}.")
             changed = config | {name: keras.saving.serialize_keras_object(x) for name, x in arguments.items()}
             if load_weights and arguments:
-                wrong = weights.difference(arrays, _shapes(directory, found, changed, build_config))
+                wrong = weights.difference(arrays, weights.shapes_of(found.from_config(changed), build_config))
                 if wrong:
                     given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
                     raise ValueError(
