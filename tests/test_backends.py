@@ -111,3 +111,5 @@ def test_wheel_holds_the_library_only(tmp_path):
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0].split("-")[0] for name in names} == {"zf_keras"}
     assert "zf_keras/datasets/digits.npz" in names
+    for file in ("config.json", "metadata.json", "model.weights.h5", "README.md"):
+        assert f"zf_keras/models/vrnn/presets/vrnn_i_digits/{file}" in names

@@ -71,6 +71,17 @@ def test_readme(names):
     assert names["latents"].mean.shape == (250, 8, 16)
 
 
+def test_docs_of_presets(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (pathlib.Path(__file__).parents[1] / "docs" / "presets.md").read_text()
+    names = {}
+    for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(code, names)
+    assert names["samples"].shape == (16, 8, 8) and names["scores"].shape == (250,)
+    assert names["fresh"].units == 64 and names["again"].units == names["same"].units == 24
+    assert names["text"].startswith("ab")
+
+
 def test_docs(tmp_path, monkeypatch):
     """The example of a data set of one's own, on files as it names them."""
     monkeypatch.chdir(tmp_path)

@@ -1,7 +1,7 @@
 """Stochastic recurrent networks for sequences, in Keras 3."""
 
 from zf_keras import _backend  # isort: skip  (first: a clear error before anything else is imported)
-from zf_keras import datasets
+from zf_keras import datasets, presets
 from zf_keras.cells.stochastic_lstm import StochasticLSTMCell
 from zf_keras.layers.auxiliary_decoder import AuxiliaryDecoder
 from zf_keras.layers.backward_encoder import BackwardEncoder
@@ -13,6 +13,7 @@ from zf_keras.layers.heads import (
     GaussianMixtureHead,
 )
 from zf_keras.models.rnn.rnn import RNN
+from zf_keras.models.sequence_model import SequenceModel
 from zf_keras.models.srnn.srnn import SRNN
 from zf_keras.models.storn.storn import STORN
 from zf_keras.models.variational_bilstm.variational_bilstm import VariationalBiLSTM

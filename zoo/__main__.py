@@ -13,6 +13,7 @@ Trains the models of zf_keras on the data sets of their papers, or on your own f
   python -m zoo train timit/z_forcing --source /corpora/TIMIT
   python -m zoo evaluate runs/timit/z_forcing
   python -m zoo generate runs/timit/z_forcing
+  python -m zoo preset runs/timit/z_forcing my_preset   to load by from_preset
 """
 
 
@@ -101,6 +102,24 @@ def parser():
     )
     sub.add_argument("--temperature", type=float, default=1.0, help="below 1 the likelier (default: 1.0)")
     sub.add_argument("--seed", type=int, default=0, help="the same seed gives the same samples (default: 0)")
+
+    def preset_settings(sub):
+        sub.add_argument("directory", metavar="DIRECTORY", type=Path, help="folder of the preset")
+        sub.add_argument("--licence", help="of the weights, such as Apache-2.0 (default: not stated)")
+        sub.add_argument("--overwrite", action="store_true", help="replaces a preset that is there")
+
+    sub = command("preset", "packs the best model of a run, evaluated, as a preset to load by from_preset")
+    sub.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
+    preset_settings(sub)
+    sub.add_argument("--data", type=Path, help="folder of the prepared data (default: where it was)")
+
+    sub = command("convert", "makes a preset of a released Z-Forcing checkpoint, an .npz or .safetensors file")
+    sub.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="the state_dict, saved without pickle")
+    preset_settings(sub)
+    sub.add_argument("--output", choices=("gaussian", "categorical"), required=True, help="as it was trained")
+    sub.add_argument("--auxiliary", choices=("z", "zh"), default="z", help="what its auxiliary net saw (default: z)")
+    for name in ("alpha", "beta"):
+        sub.add_argument(f"--{name}", type=float, default=1.0, help="weight of the cost (default: 1.0)")
     return top
 
 
@@ -244,6 +263,22 @@ def run_generate(args):
     print(*generate(run, args.count, args.length, args.temperature, args.seed, args.prompt_steps), sep="\n")
 
 
+def run_preset(args):
+    from zoo.presets import pack
+    from zoo.runs import Run
+
+    pack(Run(args.run, args.data), args.directory, args.licence, args.overwrite)
+    print(args.directory)
+
+
+def run_convert(args):
+    from zoo.presets import convert
+
+    weights = {"alpha": args.alpha, "beta": args.beta}
+    convert(args.checkpoint, args.directory, args.output, args.auxiliary, args.licence, args.overwrite, **weights)
+    print(args.directory)
+
+
 COMMANDS = {
     "list": list_recipes,
     "show": show,
@@ -252,6 +287,8 @@ COMMANDS = {
     "resume": run_resume,
     "evaluate": run_evaluate,
     "generate": run_generate,
+    "preset": run_preset,
+    "convert": run_convert,
 }
 
 

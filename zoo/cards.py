@@ -15,52 +15,65 @@ def write_card(run):
     rows = run.rows()
     if rows:
         _draw_curves(run, rows)
-    write_whole(run.path(CARD), "\n".join(_lines(run, rows)) + "\n")
+    head = [f"# {run.recipe.values.get('title', run.name)}", "", f"{summary(run)}.", ""]
+    curves = [f"![ELBO and terms over the epochs]({CURVES})", ""] if rows else []
+    text = [*head, *results_lines(run), *training_lines(run), *curves, *recipe_lines(run)]
+    write_whole(run.path(CARD), "\n".join(text) + "\n")
     return run.path(CARD)
 
 
-def _lines(run, rows):
-    values, environment, results = run.recipe.values, run.environment, run.results()
-    published = values.get("published")
-    yield f"# {values.get('title', run.name)}"
+def summary(run):
+    """Recipe, day, machine and versions of a run."""
+    environment = run.environment
+    versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
+    machine = f"{environment['cpu_cores']} CPU cores, devices {', '.join(environment['devices'])}, {versions}"
+    return f"Recipe `{run.name}`, {environment['date']}, {machine}"
+
+
+def results_lines(run):
+    """What was measured, beside the published number."""
+    results, published = run.results(), run.recipe.values.get("published")
+    if not results:
+        return
+    counts = f"{results['sequences']:,} {results['split']} sequences ({results['frames']:,} predicted frames)"
+    yield f"## Results on {counts}"
     yield ""
-    yield f"Recipe `{run.name}`, {environment['date']}, {_machine(environment)}."
+    units = list(next(iter(results["bounds"].values())))
+    yield f"| bound | {' | '.join(units)} |"
+    yield f"|---|{'---|' * len(units)}"
+    for bound, measured in results["bounds"].items():
+        yield f"| {bound} | {' | '.join(f'{measured[unit]:.4f}' for unit in units)} |"
+    if published:
+        numbers = (f"{published['value']:g}" if unit == published["metric"] else "" for unit in units)
+        yield f"| published ({published['bound']}) | {' | '.join(numbers)} |"
     yield ""
-    if results:
-        counts = f"{results['sequences']:,} {results['split']} sequences ({results['frames']:,} predicted frames)"
-        yield f"## Results on {counts}"
-        yield ""
-        units = list(next(iter(results["bounds"].values())))
-        yield f"| bound | {' | '.join(units)} |"
-        yield f"|---|{'---|' * len(units)}"
-        for bound, measured in results["bounds"].items():
-            yield f"| {bound} | {' | '.join(f'{measured[unit]:.4f}' for unit in units)} |"
-        if published:
-            numbers = (f"{published['value']:g}" if unit == published["metric"] else "" for unit in units)
-            yield f"| published ({published['bound']}) | {' | '.join(numbers)} |"
-        yield ""
-        error = results["standard_error"]
-        yield f"Standard error over sequences: {error:.3g} nats. {results['parameters']:,} parameters. "
-        if results["statistics"]:
-            mean, std = results["statistics"]["mean"], results["statistics"]["std"]
-            yield f"Frames were standardised by the training part: mean {mean:.6g}, standard deviation {std:.6g}."
-        if published:
-            yield f"The published number: {published['source']}."
-        if "(small)" in run.name:
-            yield "This is the recipe's small form: its numbers are not to be compared with the published one."
-        yield ""
+    error = results["standard_error"]
+    yield f"Standard error over sequences: {error:.3g} nats. {results['parameters']:,} parameters. "
+    if results["statistics"]:
+        mean, std = results["statistics"]["mean"], results["statistics"]["std"]
+        yield f"Frames were standardised by the training part: mean {mean:.6g}, standard deviation {std:.6g}."
+    if published:
+        yield f"The published number: {published['source']}."
+    if "(small)" in run.name:
+        yield "This is the recipe's small form: its numbers are not to be compared with the published one."
+    yield ""
+
+
+def training_lines(run):
+    rows = run.rows()
     if rows:
         best = _best_epoch(run, rows)
         yield "## Training"
         yield ""
         yield f"{len(rows)} epochs; the best validation ELBO, {rows[best - 1]['val_elbo']:.4f}, after epoch {best}."
         yield ""
-        yield f"![ELBO and terms over the epochs]({CURVES})"
-        yield ""
+
+
+def recipe_lines(run):
     yield "## Recipe"
     yield ""
     yield "```toml"
-    yield tomli_w.dumps(values).strip()
+    yield tomli_w.dumps(run.recipe.values).strip()
     yield "```"
 
 
@@ -68,11 +81,6 @@ def _best_epoch(run, rows):
     """Number, from 1, of the epoch of the model that was measured, or of the best row."""
     results = run.results()
     return results["epoch"] if results else 1 + max(range(len(rows)), key=lambda i: rows[i]["val_elbo"])
-
-
-def _machine(environment):
-    versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
-    return f"{environment['cpu_cores']} CPU cores, devices {', '.join(environment['devices'])}, {versions}"
 
 
 def _draw_curves(run, rows):

@@ -1,6 +1,7 @@
 """Parity with the authors' released model, on the arrays in tests/reference."""
 
 import pathlib
+import sys
 
 import numpy as np
 import pytest
@@ -105,3 +106,68 @@ def test_sizes_are_read_off_the_arrays():
         from_released_weights(arrays, "gaussian", "zh")
     with pytest.raises(ValueError, match="output"):
         from_released_weights(arrays, "bernoulli")
+
+
+@pytest.fixture
+def released(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with np.load(REFERENCE / "gaussian_aux_z.npz") as file:
+        return {name[2:]: file[name] for name in file if name.startswith("w.")}
+
+
+def assert_same_weights(model, arrays):
+    for weight, expected in zip(
+        model.get_weights(), from_released_weights(arrays, "gaussian").get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(weight, expected)
+
+
+def test_files(released):
+    safetensors = pytest.importorskip("safetensors.numpy")
+    np.savez("a.npz", **released)
+    safetensors.save_file({name: np.ascontiguousarray(x) for name, x in released.items()}, "a.safetensors")
+    for path in ("a.npz", pathlib.Path("a.safetensors")):
+        assert_same_weights(from_released_weights(path, "gaussian"), released)
+    rounded = {name: x.astype("float16") for name, x in released.items()}
+    safetensors.save_file({f"module.{name}": x for name, x in rounded.items()}, "b.safetensors")
+    expected = {name: x.astype("float32") for name, x in rounded.items()}
+    assert_same_weights(from_released_weights("b.safetensors", "gaussian"), expected)
+    assert_same_weights(
+        from_released_weights({f"model.module.{n}": x for n, x in released.items()}, "gaussian"), released
+    )
+
+
+def test_bfloat16(released):
+    safetensors = pytest.importorskip("safetensors.numpy")
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    rounded = {name: x.astype(ml_dtypes.bfloat16) for name, x in released.items()}
+    safetensors.save_file(rounded, "a.safetensors")
+    expected = {name: x.astype("float32") for name, x in rounded.items()}
+    assert_same_weights(from_released_weights("a.safetensors", "gaussian"), expected)
+
+
+def test_files_that_are_refused(released, tmp_path, monkeypatch):
+    np.savez("whole.npz", **released)
+    data = pathlib.Path("whole.npz").read_bytes()
+    for name in ("cut.npz", "cut.safetensors"):
+        pathlib.Path(name).write_bytes(data[:-100])
+        with pytest.raises(ValueError, match=rf"{name} can't be read as"):
+            from_released_weights(name, "gaussian")
+    np.savez("pickle.npz", **{**released, "emb_mod.0.weight": np.array([print], object)})
+    with pytest.raises(ValueError, match=r"pickle\.npz can't be read as \.npz: .*allow_pickle=False"):
+        from_released_weights("pickle.npz", "gaussian")
+    np.savez("infinite.npz", **{**released, "gen_mod.bias": released["gen_mod.bias"] * np.inf})
+    with pytest.raises(ValueError, match=r"gen_mod\.bias holds numbers that are not finite"):
+        from_released_weights("infinite.npz", "gaussian")
+    np.savez("complex.npz", **{**released, "gen_mod.bias": released["gen_mod.bias"] + 1j})
+    with pytest.raises(ValueError, match=r"gen_mod\.bias is not .* dtype=complex"):
+        from_released_weights("complex.npz", "gaussian")
+    with pytest.raises(ValueError, match=r"gen_mod\.weight.*another number of axes"):
+        from_released_weights({**released, "gen_mod.weight": np.zeros(3)}, "gaussian")
+    with pytest.raises(ValueError, match=r"must be the path of an \.npz or a \.safetensors"):
+        from_released_weights("checkpoint.pt", "gaussian")
+    with pytest.raises(FileNotFoundError, match="There is no file"):
+        from_released_weights("nothing.npz", "gaussian")
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    with pytest.raises(ImportError, match=r'pip install "zf_keras\[presets\]"'):
+        from_released_weights("cut.safetensors", "gaussian")

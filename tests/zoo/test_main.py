@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from zf_keras import datasets
+from tests.models.test_released_weights import REFERENCE
+from zf_keras import RNN, STORN, ZForcing, datasets, presets
+from zf_keras.models.z_forcing import from_released_weights
 from zoo import recipes, runs, training
 from zoo.__main__ import COMMANDS, main
+from zoo.presets import command as command_of
 from zoo.recipes import RecipeError
 from zoo.runs import BEST, CARD, LAST, RESULTS, Run, RunError
 
@@ -225,6 +228,8 @@ HELP = {
     "resume": ("RUN",),
     "evaluate": ("RUN", "--split", "--num-samples"),
     "generate": ("RUN", "--count", "--length", "--temperature", "--seed"),
+    "preset": ("RUN", "DIRECTORY", "--licence", "--overwrite", "--data"),
+    "convert": ("CHECKPOINT", "DIRECTORY", "--output", "--auxiliary", "--alpha", "--beta", "--licence", "--overwrite"),
 }
 
 
@@ -359,6 +364,78 @@ def test_another_part_is_evaluated(speech):
     assert "## Results on 2 valid sequences" in speech.run.path(CARD).read_text()
 
 
+# Presets.
+
+
+def test_preset_of_a_run(speech, tmp_path):
+    speech.run.path(RESULTS).write_text(json.dumps(speech.results))
+    assert done("preset", speech.run.directory, tmp_path / "tiny", "--licence", "CC0-1.0") == f"{tmp_path / 'tiny'}\n"
+    best = keras.saving.load_model(speech.run.path(BEST))
+    model = RNN.from_preset(tmp_path / "tiny")
+    for mine, kept in zip(best.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, kept)
+    assets = presets.load_assets(tmp_path / "tiny")
+    assert assets.statistics == speech.results["statistics"]
+    results = assets.metadata["results"]
+    assert (results["dataset"], results["split"], results["sequences"]) == ("speech", "test", 3)
+    exact = speech.results["bounds"]["exact"]["nats a sequence"]
+    assert results["bounds"] == {"exact": pytest.approx(exact, rel=1e-6)}
+    assert results["one draw"]["nll"] == pytest.approx(-exact, rel=1e-4)
+    log_likelihoods, _, _ = scored(speech)  # of which the first batch has two
+    assert results["without noise"] == {"sequences": 2, "nll": pytest.approx(-log_likelihoods[:2].mean(), rel=1e-4)}
+    recipe = assets.card.partition("```toml\n")[2].partition("```")[0]
+    assert recipes.from_text("card", recipe).values == speech.run.recipe.values
+    lines = assets.card.splitlines()
+    assert lines[1:3] == ["library_name: zf_keras", 'license: "cc0-1.0"'] and "# Tiny speech" in lines
+    assert (
+        "| published (exact) |  |  | 1.25 |" in lines and "CC0-1.0, of the weights. That of the data is above." in lines
+    )
+    assert any(line.endswith("python -m zoo train recipe.toml --source ...  # the recipe below") for line in lines)
+    assert datasets.module("speech").__doc__.splitlines()[0] in lines
+    assert "pass overwrite=True" in refused("preset", speech.run.directory, tmp_path / "tiny")
+
+
+def test_preset_of_what_was_not_measured(speech, tmp_path):
+    run = Run(speech.run.directory)
+    kept = run.path(RESULTS).read_text()
+    try:
+        run.path(RESULTS).unlink()
+        assert "has no results of its best model: `evaluate` it first" in refused(
+            "preset", run.directory, tmp_path / "tiny"
+        )
+    finally:
+        run.path(RESULTS).write_text(kept)
+    assert not (tmp_path / "tiny").exists()
+
+
+def test_command_of_a_recipe_of_the_zoo(tmp_path):
+    for name, small, settings, expected in (
+        ("digits_presets/rnn", False, (), "digits_presets/rnn"),
+        ("digits_presets/rnn", True, (), "digits_presets/rnn --small"),
+        ("digits_presets/rnn", False, ["model.units=7"], "recipe.toml  # the recipe below"),
+    ):
+        recipe = recipes.load(name, small, settings)
+        run = Run.begin(tmp_path / str(len(expected)), recipe, small, None)
+        backend = keras.config.backend()
+        assert command_of(run, name, small) == f"KERAS_BACKEND={backend} python -m zoo train {expected}"
+
+
+def test_convert(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with np.load(REFERENCE / "gaussian_aux_zh.npz") as file:
+        arrays = {name[2:]: file[name] for name in file if name.startswith("w.")}
+    np.savez("checkpoint.npz", **arrays)
+    done("convert", "checkpoint.npz", "released", "--output", "gaussian", "--auxiliary", "zh", "--alpha", "0.25")
+    model, expected = ZForcing.from_preset("released"), from_released_weights(arrays, "gaussian", "zh")
+    assert (model.alpha, model.beta, model.auxiliary) == (0.25, 1.0, "zh")
+    for mine, kept in zip(expected.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, kept)
+    assert "Converted from `checkpoint.npz`" in presets.load_assets("released").card
+    assert "has 'emb_mod.0.bias'" in refused("convert", "checkpoint.npz", "other", "--output", "categorical")
+    assert "There is no file" in refused("convert", "nothing.npz", "other", "--output", "gaussian")
+    assert not (tmp_path / "other").exists()
+
+
 # Text, music and pictures.
 
 
@@ -399,6 +476,12 @@ def test_text(tmp_path, monkeypatch):
         vocabulary = ["\ufffd", "", *characters]
         texts = ["".join(vocabulary[token] for token in sample) for sample in file["samples"]]
     assert (tmp_path / generated[1]).read_text(encoding="utf-8") == "\n\n".join(texts) + "\n"
+    done("preset", "here", "preset")
+    assets = presets.load_assets("preset")
+    assert assets.statistics is None and assets.vocabulary.tokens == vocabulary
+    assert assets.vocabulary.encode(test).tolist() == tokens.ravel().tolist()
+    assert set(assets.metadata["results"]["bounds"]) == {"ELBO", "IWAE-3"}
+    np.testing.assert_array_equal(STORN.from_preset("preset").generate(2, 4, seed=1), model.generate(2, 4, seed=1))
 
 
 def test_music(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ from zf_keras.datasets import digits
 from zf_keras.datasets.batches import Batches, Mapped
 from zf_keras.datasets.shards import Shards, write_shards
 from zf_keras.datasets.splits import Splits, load_splits
+from zf_keras.datasets.vocabulary import Vocabulary
 
 NAMES = (
     "binarized_mnist",

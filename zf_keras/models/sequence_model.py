@@ -19,10 +19,11 @@ from zf_keras.layers.heads import get_head
 from zf_keras.layers.lstm_stack import LSTMStack
 from zf_keras.models.generation import Generation
 from zf_keras.models.likelihood import Likelihood
+from zf_keras.presets.model import Presets
 
 
-class SequenceModel(Likelihood, Generation, Export, keras.Model):
-    """Base of all models: `Likelihood` scores data, `Generation` draws, `Export` writes, and this does the rest.
+class SequenceModel(Likelihood, Generation, Presets, Export, keras.Model):
+    """Base of all models: `Likelihood` scores, `Generation` draws, `Presets` keep, `Export` writes; this does the rest.
 
     A model defines `build_networks`, `infer`, `initial_state` and `make_generate_step`, and, where it has more terms
     than the output's negative log-likelihood, `step_terms`, `term_weights` and `term_names`.

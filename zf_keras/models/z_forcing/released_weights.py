@@ -5,6 +5,10 @@ layer between z_t and that cell, `pri_mod`, `inf_mod` and `aux_mod` the networks
 `fwd_out_mod` and `bwd_out_mod` the outputs.
 """
 
+import os
+import zipfile
+from pathlib import Path
+
 import numpy as np
 
 from zf_keras.arguments import check_choice
@@ -15,7 +19,8 @@ def from_released_weights(arrays, output, auxiliary="z", **kwargs):
     """A `ZForcing` with the weights of a released checkpoint; all sizes are read off them.
 
     Args:
-        arrays: mapping from the names of the PyTorch state_dict to NumPy arrays.
+        arrays: mapping from the names of the PyTorch state_dict to NumPy arrays, or the path of an `.npz` or
+            `.safetensors` file of them. Names may have a prefix, such as `"module."`.
         output: `"gaussian"` or `"categorical"`, as the checkpoint was trained.
         auxiliary: `"z"` or `"zh"`: what its auxiliary network saw. (With `"z"` the released one saw zeros in h's
             place.) Defaults to `"z"`.
@@ -25,16 +30,21 @@ def from_released_weights(arrays, output, auxiliary="z", **kwargs):
         A built `ZForcing`.
 
     Raises:
-        ValueError: unknown `output` or `auxiliary`, or arrays that are missing or do not fit each other.
+        ImportError: safetensors is not installed.
+        ValueError: unknown `output` or `auxiliary`, a file that can't be read, or arrays that are missing or do not fit
+            each other.
 
     Example:
 
-    >>> arrays = np.load("checkpoint.npz")  # np.savez(..., **{k: v.numpy() for k, v in state_dict.items()})
-    >>> model = from_released_weights(arrays, output="gaussian", auxiliary="zh")
+    >>> # where torch is: np.savez("checkpoint.npz", **{k: v.numpy() for k, v in state_dict.items()})
+    >>> model = from_released_weights("checkpoint.npz", output="gaussian", auxiliary="zh")
+    >>> model.save_to_preset("z_forcing_released")
     """
     check_choice("output", output, ("gaussian", "categorical"))
     check_choice("auxiliary", auxiliary, ("z", "zh"))
-    values = keras_weights(arrays, output, auxiliary)
+    if isinstance(arrays, (str, os.PathLike)):
+        arrays = read_arrays(arrays)
+    values = keras_weights(_without_prefix(arrays), output, auxiliary)
     tokens = output == "categorical"
     latent_dim, latent_units = values["cell/projection/kernel"].shape
     embedding_name = "embedding/embeddings" if tokens else "embedding/kernel"
@@ -62,13 +72,71 @@ def from_released_weights(arrays, output, auxiliary="z", **kwargs):
     return model
 
 
+def read_arrays(path):
+    """The arrays of an `.npz` or `.safetensors` file, by name, in float32; no pickle is read.
+
+    Raises:
+        ImportError: safetensors is not installed.
+        ValueError: the file is neither, damaged, or holds what is no array of finite numbers.
+    """
+    suffix = Path(path).suffix
+    if suffix not in (".npz", ".safetensors"):
+        raise ValueError(f"`arrays` must be the path of an .npz or a .safetensors file. Received: {path}.")
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    arrays = _read_npz(path) if suffix == ".npz" else _read_safetensors(path)
+    for name, array in arrays.items():
+        # bfloat16, of ml_dtypes, is none of NumPy's kinds.
+        if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
+            raise ValueError(f"{path}: {name} is not an array of real numbers. Received: dtype={array.dtype}.")
+        arrays[name] = array.astype("float32")
+        if not np.isfinite(arrays[name]).all():
+            raise ValueError(f"{path}: {name} holds numbers that are not finite.")
+    return arrays
+
+
+def _read_npz(path):
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except (AttributeError, EOFError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} can't be read as .npz: {error}.") from error
+
+
+def _read_safetensors(path):
+    try:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+    except ImportError as error:
+        raise ImportError('A .safetensors file needs safetensors: pip install "zf_keras[presets]".') from error
+    try:
+        return load_file(path)
+    except (SafetensorError, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        # The last ones where a dtype is not of NumPy.
+        raise ValueError(
+            f"{path} can't be read as .safetensors: {error!r}. Save it in float32 if that is a dtype."
+        ) from error
+
+
+def _without_prefix(arrays):
+    """The arrays without what stands before all their names, such as "module." of torch.nn.DataParallel."""
+    prefixes = {name.partition("fwd_mod.")[0] for name in arrays if "fwd_mod.weight_hh" in name}
+    if len(prefixes) != 1:
+        return arrays
+    (prefix,) = prefixes
+    return {name.removeprefix(prefix): array for name, array in arrays.items()}
+
+
 def keras_weights(arrays, output, auxiliary):
     """The weights of `ZForcing`, by their path in the model, from the released ones, in which they are linear."""
 
     def get(name):
         if name not in arrays:
             raise ValueError(f"`arrays` has no {name!r}, which a released checkpoint holds.")
-        return np.asarray(arrays[name])
+        array = np.asarray(arrays[name])
+        if array.ndim != (1 if "bias" in name else 2):
+            raise ValueError(f"`arrays` must hold {name!r} with another number of axes. Received: shape={array.shape}.")
+        return array
 
     def linear(path, name):
         # torch.nn.Linear holds (out, in).
@@ -77,6 +145,8 @@ def keras_weights(arrays, output, auxiliary):
     def network(path, name):
         return {**linear(f"{path}/hidden", f"{name}.0"), **linear(f"{path}/linear", f"{name}.2")}
 
+    if output == "categorical" and "emb_mod.0.bias" in arrays:
+        raise ValueError("`arrays` has 'emb_mod.0.bias', as a checkpoint of output='gaussian' has, not 'categorical'.")
     units, latent_units = get("fwd_mod.weight_hh").shape[0], get("gen_mod.weight").shape[0]
     # The released forward cell reads [z_t, x_t]; ours [x_t, z_t].
     kernel = np.roll(get("fwd_mod.weight_ih"), -latent_units, axis=0)

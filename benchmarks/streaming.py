@@ -1,0 +1,96 @@
+"""The cost of a step of an exported model: `python -m benchmarks.streaming`.
+
+Exports a model in all three formats and runs their `score_step` and `generate_step`, states in and states out, in turn;
+prints the median milliseconds a step.
+"""
+
+import argparse
+import pathlib
+import statistics
+import tempfile
+import time
+
+import numpy as np
+import tensorflow as tf
+
+import zf_keras
+
+FEATURES = 28
+
+
+def steps_of(folder, format, endpoint, particles):
+    """A function of a dict of flat inputs to a dict of flat outputs, and the names of the inputs."""
+    if format == "tf_saved_model":
+        exported = tf.saved_model.load(str(folder))
+        function = exported.signatures[endpoint]
+        function.exported = exported  # which must live as long
+        return lambda given: function(**given)
+    if format == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(folder / f"{endpoint}.onnx")
+        names = [output.name for output in session.get_outputs()]
+        return lambda given: dict(zip(names, session.run(None, given), strict=True))
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(folder / f"{endpoint}.tflite"))
+    runner = interpreter.get_signature_runner()
+    runner.interpreter = interpreter
+    return lambda given: runner(**given)
+
+
+def milliseconds(step, given, states, count):
+    start = time.perf_counter()
+    for _ in range(count):
+        outputs = step(given)
+        given |= {name: outputs[f"next_{name}"] for name in states}
+    return (time.perf_counter() - start) / count * 1e3
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.streaming", description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="ZForcing", help="class of zf_keras (default: ZForcing)")
+    parser.add_argument("--units", type=int, default=256, help="default: 256")
+    parser.add_argument("--latent-dim", type=int, default=32, help="default: 32")
+    parser.add_argument("--particles", type=int, nargs="+", default=[1, 64], help="rows of a step (default: 1 64)")
+    parser.add_argument("--steps", type=int, default=200, help="a round (default: 200)")
+    parser.add_argument("--rounds", type=int, default=7, help="of each (default: 7)")
+    args = parser.parse_args(argv)
+    arguments = {} if args.model == "RNN" else {"latent_dim": args.latent_dim}
+    model = getattr(zf_keras, args.model)(args.units, output="gaussian", **arguments)
+    model.build((None, None, FEATURES))
+    state = [np.asarray(x) for x in tf.nest.flatten(model.initial_state(1))]
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as directory:
+        formats = ("tf_saved_model", "onnx", "litert")
+        for format in formats:
+            model.export(pathlib.Path(directory) / format, format)
+        print(f"{args.model}, units {args.units}, {FEATURES} features: milliseconds a step")
+        for endpoint in ("score_step", "generate_step"):
+            for rows in args.particles:
+                runs = {}
+                for format in formats:
+                    given = {f"state_{i}": np.zeros((rows, *x.shape[1:]), x.dtype) for i, x in enumerate(state)}
+                    states = list(given)
+                    given["x"] = rng.normal(size=(rows, FEATURES)).astype("float32")
+                    width = model.noise_dim
+                    if endpoint == "score_step":
+                        given["y"] = given["x"]
+                    else:
+                        given["temperature"] = np.array(1.0, "float32")
+                        width += model.head.normal_dim
+                    if format == "tf_saved_model":
+                        given = {name: tf.constant(x) for name, x in given.items()}
+                    elif width:
+                        given["noise"] = rng.normal(size=(rows, width)).astype("float32")
+                    runs[format] = (steps_of(pathlib.Path(directory) / format, format, endpoint, rows), given, states)
+                seconds = {format: [] for format in formats}
+                for _ in range(args.rounds + 1):
+                    for format, run in runs.items():
+                        seconds[format].append(milliseconds(*run, args.steps))
+                medians = ", ".join(f"{format} {statistics.median(s[1:]):.3f}" for format, s in seconds.items())
+                print(f"  {endpoint}, {rows} rows: {medians}")
+
+
+if __name__ == "__main__":
+    main()
