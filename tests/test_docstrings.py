@@ -82,6 +82,19 @@ def test_docs_of_presets(tmp_path, monkeypatch):
     assert names["text"].startswith("ab")
 
 
+def test_docs_of_export(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (pathlib.Path(__file__).parents[1] / "docs" / "export.md").read_text()
+    names = {}
+    for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(code, names)
+    assert names["images"].shape == (4, 8, 8) and names["endings"].shape == (256, 3, 8)
+    bound = zf_keras.ZForcing.from_preset("z_forcing_digits").log_likelihood(names["image"][None], 500, seed=0)
+    totals = [names["total"](names["image"]) for _ in range(5)]
+    np.testing.assert_allclose(np.mean(totals), bound, atol=0.5)
+    assert names["total"](names["image"][::-1]) < np.mean(totals) - 5
+
+
 def test_docs(tmp_path, monkeypatch):
     """The example of a data set of one's own, on files as it names them."""
     monkeypatch.chdir(tmp_path)

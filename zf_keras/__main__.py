@@ -10,7 +10,9 @@ def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m zf_keras", description="What is done with a saved model.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     sub = commands.add_parser("export", help="writes a saved model for others to run, without zf_keras")
-    sub.add_argument("model", metavar="MODEL", help="a .keras file")
+    sub.add_argument(
+        "model", metavar="MODEL", help="a .keras file, or a preset: a bundled name, a folder, hf://user/repo"
+    )
     sub.add_argument("folder", metavar="FOLDER", help="folder to be made")
     sub.add_argument(
         "--format",
@@ -33,10 +35,13 @@ def main(argv=None):
         importlib.import_module(name)
     import keras
 
-    import zf_keras  # noqa: F401, its classes can be loaded then
+    from zf_keras import SequenceModel
 
     try:
-        model = keras.saving.load_model(args.model, compile=False)
+        if args.model.endswith(".keras"):
+            model = keras.saving.load_model(args.model, compile=False)
+        else:
+            model = SequenceModel.from_preset(args.model)
         model.export(args.folder, args.format, args.overwrite)
     except (ImportError, OSError, ValueError) as error:
         print(f"\npython -m zf_keras export: {error}", file=sys.stderr)

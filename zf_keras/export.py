@@ -9,7 +9,6 @@ import importlib.util
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import keras
 import numpy as np
 
 from zf_keras.arguments import check_choice
+from zf_keras.folders import whole_folder
 
 #: Of ONNX.
 OPSET = 18
@@ -74,18 +74,11 @@ class Export:
                 f"{self.dtype_policy.name}. Load the model with dtype='float32'."
             )
         _check_installed(format)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        # Beside it, so that it is moved into place whole.
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-            made = pathlib.Path(temporary) / "made"
-            made.mkdir()
+        with whole_folder(folder) as made:
             if keras.config.backend() == "tensorflow":
                 _write(self, made, format)
             else:
-                _write_in_tensorflow(self, made, format, pathlib.Path(temporary))
-            if folder.exists():
-                shutil.rmtree(folder)
-            made.rename(folder)
+                _write_in_tensorflow(self, made, format)
 
 
 def _is_export(folder):
@@ -222,7 +215,7 @@ def _without_cudnn(model):
             layer.use_cudnn = use_cudnn
 
 
-def _write_in_tensorflow(model, folder, format, temporary):
+def _write_in_tensorflow(model, folder, format):
     """Writes the files of an export, from another backend."""
     modules = {type(layer).__module__ for layer in (model, *model._flatten_layers())}
     modules = sorted(name for name in modules if name.partition(".")[0] not in ("keras", "zf_keras"))
@@ -231,16 +224,18 @@ def _write_in_tensorflow(model, folder, format, temporary):
             "On this backend another process exports the model, which has a class that was defined in __main__. "
             "Define it in a module that can be imported."
         )
-    model.save(temporary / "model.keras")
-    command = [sys.executable, "-m", "zf_keras", "export", temporary / "model.keras", folder, "--format", format]
-    command += ["--overwrite", *(f"--import={name}" for name in modules)]
     environment = {
         **os.environ,
         "KERAS_BACKEND": "tensorflow",
         "CUDA_VISIBLE_DEVICES": "",
         "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
     }
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        path = pathlib.Path(temporary) / "model.keras"
+        model.save(path)
+        command = [sys.executable, "-m", "zf_keras", "export", path, folder, "--format", format]
+        command += [f"--import={name}" for name in modules]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
-        lines = done.stderr.strip().splitlines()
-        raise ValueError(f"The model can't be exported: {lines[-1] if lines else done.returncode}")
+        lines = done.stderr.strip().splitlines() or [str(done.returncode)]
+        raise ValueError(lines[-1].removeprefix("python -m zf_keras export: "))

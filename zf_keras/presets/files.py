@@ -1,13 +1,8 @@
-"""The files of a preset: whole or not there, and as they were written or refused before anything is made of them."""
+"""The files of a preset: as they were written, or refused before anything is made of them."""
 
-import contextlib
-import errno
 import hashlib
 import json
-import os
 import re
-import shutil
-import tempfile
 from pathlib import Path
 
 from zf_keras.version import __version__
@@ -135,44 +130,9 @@ def listed(directory):
     }
 
 
-@contextlib.contextmanager
-def whole_folder(directory, overwrite):
-    """A folder to write to, put in the place of `directory` once all of it is on the disk.
-
-    Raises:
-        ValueError: there is something else, or a preset without `overwrite`.
-        OSError: the disk is full, or the folder can't be written; what was there before is as it was.
-    """
-    directory = Path(directory).absolute()
-    _check_replaceable(directory, overwrite)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{directory.name}.partial-", dir=directory.parent))
-    partial, old = work / "new", work / "old"
-    try:
-        partial.mkdir()  # with the permissions of any folder, which mkdtemp's has not
-        yield partial
-        for path in partial.rglob("*"):
-            if path.is_file():
-                with path.open("rb") as file:
-                    os.fsync(file.fileno())
-        if directory.exists():
-            directory.rename(old)
-        try:
-            partial.rename(directory)
-        except OSError:
-            if old.exists():
-                old.rename(directory)
-            raise
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            message = f"No space left to write {directory}. What was there before is as it was."
-            raise OSError(error.errno, message) from error
-        raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def _check_replaceable(directory, overwrite):
+def check_replaceable(directory, overwrite):
+    """Raises a `ValueError` unless a preset may be written: nothing is there, or a preset and `overwrite`."""
+    directory = Path(directory)
     if directory.is_symlink() or (directory.exists() and not directory.is_dir()):
         raise ValueError(f"`directory` must be a folder, or not be there. Received: {directory}.")
     if not directory.exists() or not any(directory.iterdir()):

@@ -12,6 +12,7 @@ from pathlib import Path
 import keras
 from keras import ops
 
+from zf_keras.folders import whole_folder
 from zf_keras.presets import files, weights
 from zf_keras.presets.assets import checked_statistics, checked_vocabulary, write_assets
 from zf_keras.presets.cards import card as make_card
@@ -173,7 +174,8 @@ class Presets:
             "config": self.get_config(),
             "build_config": self.get_build_config(),
         }
-        with files.whole_folder(directory, overwrite) as folder:
+        files.check_replaceable(directory, overwrite)
+        with whole_folder(directory) as folder:
             files.write_json(folder / files.CONFIG, config)
             _read_config(folder)  # what could not be loaded is not saved
             weights.write(self, folder / files.WEIGHTS)
