@@ -92,7 +92,7 @@ def test_docs_of_export(tmp_path, monkeypatch):
     bound = zf_keras.ZForcing.from_preset("z_forcing_digits").log_likelihood(names["image"][None], 500, seed=0)
     totals = [names["total"](names["image"]) for _ in range(5)]
     np.testing.assert_allclose(np.mean(totals), bound, atol=0.5)
-    assert names["total"](names["image"][::-1]) < np.mean(totals) - 5
+    assert names["total"](names["image"][::-1]) < np.mean(totals) - 2
 
 
 def test_docs(tmp_path, monkeypatch):
