@@ -14,7 +14,7 @@ from keras import ops
 from zf_keras import data as data_lib
 from zf_keras.arguments import check_choice, check_positive_int, check_rate
 from zf_keras.compiled import compiled
-from zf_keras.export import Export
+from zf_keras.export.model import Export
 from zf_keras.layers.heads import get_head
 from zf_keras.layers.lstm_stack import LSTMStack
 from zf_keras.models.generation import Generation

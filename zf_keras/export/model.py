@@ -1,7 +1,7 @@
 """Models that leave Python: a SavedModel, ONNX and LiteRT files.
 
-All formats are made of one set of TensorFlow functions (`zf_keras.endpoints`); from JAX, a second process loads the
-model on TensorFlow and exports it there.
+All formats are made of one set of TensorFlow functions (`zf_keras.export.endpoints`); from JAX, a second process loads
+the model on TensorFlow and exports it there.
 """
 
 import contextlib
@@ -14,14 +14,10 @@ import sys
 import tempfile
 
 import keras
-import numpy as np
 
 from zf_keras.arguments import check_choice
 from zf_keras.folders import whole_folder
 
-#: Of ONNX.
-OPSET = 18
-AXES = {1: ("batch",), 2: ("batch", "time"), 3: ("batch", "time", ""), 4: ("batch", "num_samples", "time", "")}
 FORMATS = ("tf_saved_model", "onnx", "litert")
 
 
@@ -99,106 +95,25 @@ def _check_installed(format):
 
 def _write(model, folder, format):
     """Writes the files of an export, on TensorFlow."""
-    from zf_keras import endpoints
+    # They import TensorFlow.
+    from zf_keras.export.endpoints import described, endpoints
+    from zf_keras.export.files import HELD, write_files
+    from zf_keras.export.saved_model import write_saved_model
 
     with _without_cudnn(model):
-        table = endpoints.endpoints(model)
+        table = endpoints(model)
         if format == "tf_saved_model":
-            endpoints.write_saved_model(model, table, folder)
+            write_saved_model(model, table, folder)
         else:
-            names, write = {
-                "onnx": ((*endpoints.SCORES, *endpoints.STEPS), _write_onnx),
-                "litert": (endpoints.STEPS, _write_litert),
-            }[format]
-            table = {name: endpoint for name, endpoint in table.items() if name in names}
-            for name, endpoint in table.items():
-                _write_file(model, name, endpoint, folder, format, write)
+            table = {name: endpoint for name, endpoint in table.items() if name in HELD[format]}
+            write_files(model, table, folder, format)
     description = {
         "model": type(model).__name__,
         "format": format,
         "start": model.start_token if model.tokens else 0.0,
-        "endpoints": {name: endpoints.described(endpoint, format) for name, endpoint in table.items()},
+        "endpoints": {name: described(endpoint, format) for name, endpoint in table.items()},
     }
     (folder / "endpoints.json").write_text(json.dumps(description, indent=1) + "\n")
-
-
-def _write_file(model, name, endpoint, folder, format, write):
-    """One endpoint as a file that takes all its inputs flat, run once and compared with the model."""
-    import tensorflow as tf
-
-    from zf_keras import endpoints
-
-    specs = endpoints.flat_specs(endpoint, endpoints.counts(endpoint))
-    call = endpoints.flat_function(endpoint, lambda given: endpoint.function(**given), specs)
-    function = tf.function(call, input_signature=list(specs.values()), autograph=False)
-    try:
-        run = write(function, specs, folder / name)
-        for size in (1, 3):
-            given = _example(model, specs, size)
-            expected = function(*given.values())
-            for key, found in run(given).items():
-                np.testing.assert_allclose(found, expected[key], rtol=1e-3, atol=1e-3, err_msg=key)
-    except Exception as error:  # a converter raises what it likes
-        raise ValueError(f"format={format!r} can't hold {name} of this model: {str(error).strip()[:1000]}") from error
-
-
-def _example(model, specs, size):
-    """Inputs that any head can score."""
-    rng = np.random.default_rng(size)
-    values = {}
-    for name, spec in specs.items():
-        shape = [size + 1 + axis if n is None else n for axis, n in enumerate(spec.shape)]
-        if name in ("targets", "inputs", "x", "y"):
-            value = rng.integers(0, model.head.num_classes if model.tokens else 2, shape)
-        elif name == "mask":
-            value = np.arange(shape[1]) <= np.arange(1, 1 + shape[0])[:, None]
-        else:
-            value = rng.uniform(0.5, 1.0, shape) if name in ("uniform", "temperature") else rng.normal(size=shape)
-        values[name] = np.asarray(value, spec.dtype.as_numpy_dtype)
-    if "noise" in values and values["noise"].ndim == 4:  # (batch, num_samples, time, noise_dim)
-        time = values["targets"].shape[1]
-        values["noise"] = np.resize(values["noise"], (*values["noise"].shape[:2], time, values["noise"].shape[3]))
-    return values
-
-
-def _write_onnx(function, specs, path):
-    """Writes an ONNX file, and gives the function that runs it."""
-    import onnx
-    import onnxruntime
-    import tf2onnx
-    from keras.src.export.tf2onnx_lib import patch_tf2onnx
-
-    patch_tf2onnx()  # for NumPy 2
-    model, _ = tf2onnx.convert.from_function(function, list(specs.values()), opset=OPSET)
-    for value in model.graph.input:
-        for axis, dim in enumerate(value.type.tensor_type.shape.dim):
-            if not dim.HasField("dim_value"):
-                dim.dim_param = AXES[len(value.type.tensor_type.shape.dim)][axis]
-    onnx.save(model, path.with_suffix(".onnx"))
-    session = onnxruntime.InferenceSession(path.with_suffix(".onnx"))
-    outputs = [output.name for output in session.get_outputs()]
-    return lambda given: dict(zip(outputs, session.run(None, given), strict=True))
-
-
-def _write_litert(function, specs, path):
-    """Writes a LiteRT file, and gives the function that runs it."""
-    import tensorflow as tf
-
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError:
-        Interpreter = tf.lite.Interpreter
-
-    module, concrete = tf.Module(), function.get_concrete_function()
-    module.function, module.captured = function, list(concrete.variables)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    path.with_suffix(".tflite").write_bytes(converter.convert())
-
-    def run(given):
-        return Interpreter(str(path.with_suffix(".tflite"))).get_signature_runner()(**given)
-
-    return run
 
 
 @contextlib.contextmanager

@@ -4,20 +4,14 @@ An endpoint is one function of named tensors. A SavedModel holds it with whateve
 ONNX and LiteRT, where nothing is drawn, take every input.
 """
 
-import itertools
 from collections.abc import Callable
-from inspect import Parameter, Signature
 from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
-from zf_keras.layers.heads import BernoulliHead
 from zf_keras.probability import float32
 
-#: Of whole sequences, and of one step.
-SCORES = ("elbo", "log_likelihood", "encode")
-STEPS = ("score_step", "generate_step")
 #: What only says how much noise to draw.
 COUNTS = ("batch_size", "length", "horizon", "num_samples")
 
@@ -205,7 +199,8 @@ def _generation(model):
 
 def _step_noise(model, noise, uniform):
     """The latents' noise, and the normal and uniform numbers of the frames."""
-    leading = _leading(uniform if noise is None else noise, tf.rank(uniform if noise is None else noise) - 1)
+    one = uniform if noise is None else noise  # every head draws
+    leading = _leading(one, one.shape.rank - 1)
     noise = tf.zeros((*leading, 0)) if noise is None else noise
     uniform = tf.zeros((*leading, 0)) if uniform is None else uniform
     latent_noise, normal = tf.split(noise, (model.noise_dim, model.head.normal_dim), axis=-1)
@@ -238,7 +233,7 @@ def _streams(model):
     start = _named(model.initial_state(1))
     specs = {name: tf.TensorSpec((None, *x.shape[1:]), x.dtype) for name, x in start.items()}
     stream = {"state": specs, "x": _frames(model, "inputs", None)}
-    normal_dim, uniform_dim = dim + model.head.normal_dim, model.head.uniform_dim
+    width, uniform_dim = dim + model.head.normal_dim, model.head.uniform_dim
     return {
         "initial_state": Endpoint(
             lambda batch_size: {"state": _named(model.initial_state(batch_size))},
@@ -255,11 +250,11 @@ def _streams(model):
         "generate_step": Endpoint(
             generate_step,
             _with_width(
-                **stream, temperature=_floats(), noise=_floats(None, normal_dim), uniform=_floats(None, uniform_dim)
+                **stream, temperature=_floats(), noise=_floats(None, width), uniform=_floats(None, uniform_dim)
             ),
             {
                 "temperature": 1.0,
-                "noise": lambda given: _normal(*_leading(given["x"], 1), normal_dim),
+                "noise": lambda given: _normal(*_leading(given["x"], 1), width),
                 "uniform": lambda given: _uniform(*_leading(given["x"], 1), uniform_dim),
             },
             "A frame y_t drawn from the model, which is the next x, and the state after the step.",
@@ -308,96 +303,6 @@ def _flat(tensors):
 
 def described(endpoint, format):
     """An endpoint in words and shapes."""
-    if format == "tf_saved_model":
-        specs = {key: flat_specs(endpoint)[key] for key in flat_specs(endpoint)}
-    else:
-        specs = flat_specs(endpoint, counts(endpoint))
+    specs = flat_specs(endpoint, () if format == "tf_saved_model" else counts(endpoint))
     inputs = {name: {"shape": spec.shape.as_list(), "dtype": spec.dtype.name} for name, spec in specs.items()}
     return {"description": endpoint.doc, "inputs": inputs}
-
-
-# As a SavedModel.
-
-
-def write_saved_model(model, table, folder):
-    """Writes a SavedModel with the endpoints of a table as methods and as signatures."""
-    module, signatures = tf.Module(), {}
-    module.model_variables = [variable.value for variable in model.variables]
-    for name, endpoint in table.items():
-        run = _completed(model, endpoint)
-        setattr(module, name, _method(name, endpoint, run))
-        signatures[name] = _signature(endpoint, run)
-    tf.saved_model.save(module, str(folder), signatures)
-
-
-def _completed(model, endpoint):
-    """An endpoint as a function of a dict of inputs, to a dict of outputs: what is left out is filled in."""
-    computed = {name: spec for name, spec in endpoint.inputs.items() if name not in counts(endpoint)}
-
-    @tf.function(input_signature=[computed], autograph=False)
-    def compute(given):
-        with tf.control_dependencies(_checks(model, given)):
-            return endpoint.function(**tf.nest.map_structure(tf.identity, given))
-
-    compute = compute.get_concrete_function()  # traced once for all callers
-
-    def run(given):
-        for name, fill in endpoint.left_out.items():
-            if name in endpoint.inputs and name not in given:
-                given[name] = fill(given) if callable(fill) else tf.constant(fill, endpoint.inputs[name].dtype)
-        return compute({name: given[name] for name in computed})
-
-    return run
-
-
-def _method(name, endpoint, run):
-    """An endpoint as a `tf.function`, traced for each choice of what is left out."""
-    left_out = {key: fill for key, fill in endpoint.left_out.items() if key in endpoint.inputs}
-
-    def call(*args, **kwargs):
-        given = signature.bind(*args, **kwargs).arguments
-        outputs = run({key: x for key, x in given.items() if x is not None})
-        return outputs if len(outputs) > 1 else next(iter(outputs.values()))
-
-    def parameter(key):
-        fill = left_out.get(key, Parameter.empty)
-        return Parameter(key, Parameter.POSITIONAL_OR_KEYWORD, default=None if callable(fill) else fill)
-
-    required_first = sorted(endpoint.inputs, key=lambda key: (key in left_out, callable(left_out.get(key))))
-    call.__signature__ = signature = Signature([parameter(key) for key in required_first])
-    call.__name__ = name
-    method = tf.function(call, autograph=False)
-    optional = [key for key in left_out if callable(left_out[key])]
-    for size in range(len(optional) + 1):
-        for absent in itertools.combinations(optional, size):
-            method.get_concrete_function(**{k: spec for k, spec in endpoint.inputs.items() if k not in absent})
-    return method
-
-
-def _signature(endpoint, run):
-    """An endpoint as a concrete function of the flat inputs that can't be left out, and of the mask: for serving."""
-    filled = [name for name, fill in endpoint.left_out.items() if callable(fill) and name != "mask"]
-    specs = flat_specs(endpoint, filled)
-    return tf.function(flat_function(endpoint, run, specs), autograph=False).get_concrete_function(**specs)
-
-
-def _checks(model, given):
-    """Assertions: a message in the place of a NaN."""
-    mask, checks = given.get("mask"), []
-    if mask is not None:
-        padded = tf.reduce_all(tf.logical_or(mask[:, :-1], tf.logical_not(mask[:, 1:])))
-        checks.append(tf.debugging.Assert(padded, ["mask must be padded on the right: true, then false."]))
-    for name in ("targets", "inputs", "prompt", "x", "y"):
-        if name not in given:
-            continue
-        x = given[name]
-        if mask is not None:
-            x = tf.where(mask if model.tokens else mask[..., None], x, tf.zeros_like(x))
-        if model.tokens:
-            right, wanted = (x >= 0) & (x < model.head.num_classes), f"tokens in [0, {model.head.num_classes})"
-        elif isinstance(model.head, BernoulliHead) and name in ("targets", "prompt", "y"):
-            right, wanted = (x == 0) | (x == 1), "0 or 1"
-        else:
-            right, wanted = tf.math.is_finite(x), "finite"
-        checks.append(tf.debugging.Assert(tf.reduce_all(right), [f"{name} must be {wanted}."]))
-    return checks

@@ -1,0 +1,93 @@
+"""An export as a SavedModel: endpoints as methods and as signatures, what is left out drawn or filled in."""
+
+import itertools
+from inspect import Parameter, Signature
+
+import tensorflow as tf
+
+from zf_keras.export.endpoints import counts, flat_function, flat_specs
+from zf_keras.layers.heads import BernoulliHead
+
+
+def write_saved_model(model, table, folder):
+    """Writes a SavedModel with the endpoints of a table as methods and as signatures."""
+    module, signatures = tf.Module(), {}
+    module.model_variables = [variable.value for variable in model.variables]
+    for name, endpoint in table.items():
+        run = _completed(model, endpoint)
+        setattr(module, name, _method(name, endpoint, run))
+        signatures[name] = _signature(endpoint, run)
+    tf.saved_model.save(module, str(folder), signatures)
+
+
+def _completed(model, endpoint):
+    """An endpoint as a function of a dict of inputs, to a dict of outputs: what is left out is filled in."""
+    computed = {name: spec for name, spec in endpoint.inputs.items() if name not in counts(endpoint)}
+
+    @tf.function(input_signature=[computed], autograph=False)
+    def compute(given):
+        with tf.control_dependencies(_checks(model, given)):
+            return endpoint.function(**tf.nest.map_structure(tf.identity, given))
+
+    compute = compute.get_concrete_function()  # traced once for all callers
+
+    def run(given):
+        for name, fill in endpoint.left_out.items():
+            if name in endpoint.inputs and name not in given:
+                given[name] = fill(given) if callable(fill) else tf.constant(fill, endpoint.inputs[name].dtype)
+        return compute({name: given[name] for name in computed})
+
+    return run
+
+
+def _method(name, endpoint, run):
+    """An endpoint as a `tf.function`, traced for each choice of what is left out."""
+    left_out = {key: fill for key, fill in endpoint.left_out.items() if key in endpoint.inputs}
+
+    def call(*args, **kwargs):
+        given = signature.bind(*args, **kwargs).arguments
+        outputs = run({key: x for key, x in given.items() if x is not None})
+        return outputs if len(outputs) > 1 else next(iter(outputs.values()))
+
+    def parameter(key):
+        fill = left_out.get(key, Parameter.empty)
+        return Parameter(key, Parameter.POSITIONAL_OR_KEYWORD, default=None if callable(fill) else fill)
+
+    required_first = sorted(endpoint.inputs, key=lambda key: (key in left_out, callable(left_out.get(key))))
+    call.__signature__ = signature = Signature([parameter(key) for key in required_first])
+    call.__name__ = name
+    method = tf.function(call, autograph=False)
+    optional = [key for key in left_out if callable(left_out[key])]
+    for size in range(len(optional) + 1):
+        for absent in itertools.combinations(optional, size):
+            method.get_concrete_function(**{k: spec for k, spec in endpoint.inputs.items() if k not in absent})
+    return method
+
+
+def _signature(endpoint, run):
+    """An endpoint as a concrete function of the flat inputs that can't be left out, and of the mask: for serving."""
+    filled = [name for name, fill in endpoint.left_out.items() if callable(fill) and name != "mask"]
+    specs = flat_specs(endpoint, filled)
+    return tf.function(flat_function(endpoint, run, specs), autograph=False).get_concrete_function(**specs)
+
+
+def _checks(model, given):
+    """Assertions: a message in the place of a NaN."""
+    mask, checks = given.get("mask"), []
+    if mask is not None:
+        padded = tf.reduce_all(tf.logical_or(mask[:, :-1], tf.logical_not(mask[:, 1:])))
+        checks.append(tf.debugging.Assert(padded, ["mask must be padded on the right: true, then false."]))
+    for name in ("targets", "inputs", "prompt", "x", "y"):
+        if name not in given:
+            continue
+        x = given[name]
+        if mask is not None:
+            x = tf.where(mask if model.tokens else mask[..., None], x, tf.zeros_like(x))
+        if model.tokens:
+            right, wanted = (x >= 0) & (x < model.head.num_classes), f"tokens in [0, {model.head.num_classes})"
+        elif isinstance(model.head, BernoulliHead) and name in ("targets", "prompt", "y"):
+            right, wanted = (x == 0) | (x == 1), "0 or 1"
+        else:
+            right, wanted = tf.math.is_finite(x), "finite"
+        checks.append(tf.debugging.Assert(tf.reduce_all(right), [f"{name} must be {wanted}."]))
+    return checks
