@@ -106,7 +106,7 @@ def check_space(space, recipe, draws=20):
             recipe_with(recipe, settings)
         except RecipeError as error:
             raise SpaceError(f"With {hp.values} the space gives no recipe: {error}") from error
-        declared.merge(hp.space)
+        declared.merge(hp.space, overwrite=False)
 
 
 def rnn(hp, recipe):
