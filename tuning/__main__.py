@@ -128,13 +128,10 @@ def leave_gpu():
 
 def run_search(args):
     environment = leave_gpu()
-    from tuning.chief import check_address
     from tuning.searches import Search, data_directory
     from zoo import recipes
 
-    check_address(args.address, args.trusted_network)
-    for name in ("trials", "budget_minutes", "memory_limit_mb"):
-        _check_positive(name, getattr(args, name))
+    check(args, environment)
     settings = list(args.set)
     for name in ("epochs", "patience"):
         if getattr(args, name) is not None:
@@ -150,12 +147,9 @@ def run_search(args):
 
 def run_resume(args):
     environment = leave_gpu()
-    from tuning.chief import check_address
     from tuning.searches import Search, SearchError
 
-    check_address(args.address, args.trusted_network)
-    for name in ("trials", "budget_minutes", "memory_limit_mb"):
-        _check_positive(name, getattr(args, name))
+    check(args, environment)
     search = Search(args.search)
     search.check_backend()
     budget = search.settings["budget_minutes"]
@@ -182,11 +176,19 @@ def chief(search, args, environment):
     print(*write_report(search), sep="\n")
 
 
-def _check_positive(name, value):
+def check(args, environment):
+    """Raises a `SearchError` for what `search` and `resume` can't be run with."""
+    from tuning.chief import check_address
     from tuning.searches import SearchError
+    from tuning.workers import gpus
 
-    if value is not None and value <= 0:
-        raise SearchError(f"--{name.replace('_', '-')} must be positive. Received: {value}.")
+    check_address(args.address, args.trusted_network)
+    for name, least in (("trials", 1), ("budget_minutes", 0.01), ("workers", 0), ("memory_limit_mb", 1)):
+        value = getattr(args, name)
+        if value is not None and value < least:
+            raise SearchError(f"--{name.replace('_', '-')} must be at least {least}. Received: {value}.")
+    if args.memory_limit_mb is not None and args.workers != 0 and not gpus(environment):
+        raise SearchError("--memory-limit-mb: there is no NVIDIA GPU whose memory could be shared.")
 
 
 def run_worker(args):

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import filelock
 
-from tuning.oracles import LOCAL
-from tuning.searches import LOCK, PROJECT, RUN, STOP, WORKERS, SearchError
+from tuning.oracles import COMPLETED, FAILED, LOCAL
+from tuning.searches import LOCK, OBJECTIVE, PROJECT, RUN, STOP, WORKERS, SearchError
 from tuning.workers import ADDRESS, ID, PORT, gpus
 
 LOST = 300.0  # seconds without a sign of life after which a worker elsewhere is taken for dead
@@ -51,10 +51,11 @@ class Chief:
         self.address = address
         self.port = port
         self.say = say
-        self.processes, self.begun, self.idle_deaths = {}, {}, collections.Counter()
-        self.deaths = collections.Counter()  # trial -> how many workers died in it
+        self.processes, self.begun, self.start_at = {}, {}, {}
+        self.deaths = collections.Counter()  # trial -> how many workers were killed in it
+        self.idle_deaths = collections.Counter()  # worker -> how often it ended otherwise
         self.signs = {}  # worker elsewhere -> (its last sign of life, when that was seen)
-        self.shown = self.ended_before = None
+        self.shown, self.ended_before = None, None  # trials that had ended, at the last line and at the start
 
     def run(self):
         """Returns whether the search is complete, rather than out of time.
@@ -129,23 +130,25 @@ class Chief:
         oracle, now = self.oracle, time.monotonic()
         for number in range(self.count):
             name = f"{LOCAL}{number}"
-            process = self.processes.get(name)
-            status = None if process is None else process.poll()
-            if process is not None and (status is None or (status == 0 and not oracle.waiting)):
-                continue
-            if status:
-                self._died(name, status, now)
-            waits = 0 if process is None else min(30.0, 2.0 ** self.idle_deaths[name] - 1)
-            if process is None or now - self.begun[name] >= waits:
+            if name in self.processes:
+                status = self.processes[name].poll()
+                if status is None or (status == 0 and not oracle.waiting):
+                    continue
+                if status:
+                    self._died(name, status, now)
+                del self.processes[name]
+                self.start_at[name] = now + 2.0 ** self.idle_deaths[name] - 1
+            if now >= self.start_at.get(name, now):
                 self.processes[name], self.begun[name] = self._start(number), now
         for name in list(oracle.ongoing_trials):
             if name.startswith(LOCAL):
                 continue
             path = self.search.path(WORKERS) / name
             sign = path.stat().st_mtime if path.exists() else None
-            if self.signs.get(name, (0, 0))[0] != sign or name not in self.signs:
+            last, seen = self.signs.setdefault(name, (sign, now))
+            if sign != last:
                 self.signs[name] = (sign, now)
-            elif now - self.signs[name][1] > LOST:
+            elif now - seen > LOST:
                 self.say(f"Worker {name} gave no sign of life for {LOST:.0f} s: its trial goes to another.")
                 oracle.give_up(name)
                 del self.signs[name]
@@ -195,23 +198,22 @@ class Chief:
         return process
 
     def _show(self, elapsed, since_start):
-        """A line where something has changed."""
+        """A line where another trial has ended."""
         oracle = self.oracle
-        states = [(trial.status, trial.trial_id) for trial in list(oracle.trials.values())]
-        if states == self.shown:
+        trials = list(oracle.trials.values())
+        ended = [trial.status for trial in trials if trial.status in (COMPLETED, FAILED)]
+        if len(ended) == self.shown:
             return
-        self.shown = states
-        ended = [status for status, _ in states if status in ("COMPLETED", "FAILED")]
+        self.shown = len(ended)
         if self.ended_before is None:
             self.ended_before = len(ended)
         parts = [f"{len(ended)} of {oracle.max_trials} trials done"]
-        if "FAILED" in ended:
-            parts.append(f"{ended.count('FAILED')} failed")
-        parts.append(f"{len(oracle.ongoing_trials)} running")
-        best = max(
-            (t for t in list(oracle.trials.values()) if t.score is not None), key=lambda t: t.score, default=None
-        )
-        parts.append(f"best {best.score:.4f}, of trial {best.trial_id}" if best else "none yet")
+        if FAILED in ended:
+            parts.append(f"{ended.count(FAILED)} failed")
+        scored = [trial for trial in trials if trial.score is not None]
+        if scored:
+            best = max(scored, key=lambda trial: trial.score)
+            parts.append(f"best {OBJECTIVE} {best.score:.4f}, of trial {best.trial_id}")
         parts.append(f"{duration(elapsed)} gone")
         left = []
         if len(ended) > self.ended_before:

@@ -8,11 +8,8 @@ AUXILIARY = {"model.alpha": r"$\alpha$", "model.beta": r"$\beta$"}
 
 
 def short_names(keys):
-    """The last word of each dotted key, with the one before where two would be the same."""
-    last = [key.rpartition(".")[2] for key in keys]
-    return [
-        ".".join(key.split(".")[-2:]) if last.count(name) > 1 else name for key, name in zip(keys, last, strict=True)
-    ]
+    """Dotted keys without their table."""
+    return [key.partition(".")[2] or key for key in keys]
 
 
 def parallel(trials):
@@ -36,34 +33,30 @@ def parallel(trials):
         return None
     scales = [_Scale([each.get(key) for each in settings]) for key in keys]
     elbo = [trial[OBJECTIVE] for trial in trials]
-    # The worst would take all of the colours for themselves.
+    first = min(trials, key=lambda trial: int(trial["trial"]))
     norm = _norm(elbo)
     figure = Figure(figsize=(max(6.0, 1.45 * (len(keys) + 1)), 5), layout="constrained")
     axis = figure.subplots()
     colours = colormaps["viridis"]
     for rank in reversed(range(len(trials))):
         heights = [scale.height(settings[rank].get(key)) for key, scale in zip(keys, scales, strict=True)]
-        best = rank == 0
-        axis.plot(
-            range(len(keys)),
-            heights,
-            color="crimson" if best else colours(norm(elbo[rank])),
-            linewidth=2.5 if best else 1.2,
-            alpha=1.0 if best else 0.75,
-            zorder=3 if best else 2,
-            label=f"best: {elbo[0]:.2f}" if best else None,
-            marker="o",
-            markersize=3,
-        )
+        style = {"color": colours(norm(elbo[rank])), "linewidth": 1.2, "alpha": 0.75}
+        if trials[rank] is first:
+            style = {"color": "black", "linewidth": 2, "linestyle": "--", "label": f"first trial: {elbo[rank]:.2f}"}
+        if rank == 0:
+            style = {"color": "crimson", "linewidth": 2.5, "label": f"best: {elbo[0]:.2f}"}
+        axis.plot(range(len(keys)), heights, marker="o", markersize=3, **style)
     for x, scale in enumerate(scales):
         axis.axvline(x, color="0.6", linewidth=0.8, zorder=1)
         for height, label in scale.ticks():
-            axis.annotate(label, (x, height), (4, 0), textcoords="offset points", fontsize=8, va="center", zorder=4)
+            box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5}
+            place = {"xytext": (5, 0), "textcoords": "offset points", "va": "center"}
+            axis.annotate(label, (x, height), **place, fontsize=8, bbox=box, zorder=4)
     axis.set_xticks(range(len(keys)), [name.replace(".", "\n").replace("_", "\n") for name in short_names(keys)])
     axis.set_yticks([])
     axis.set_xlim(-0.15, len(keys) - 0.4)
     axis.spines[:].set_visible(False)
-    axis.legend(loc="upper right", bbox_to_anchor=(1.0, 1.1), frameon=False)
+    axis.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), frameon=False, ncols=2)
     figure.colorbar(ScalarMappable(norm, "viridis"), ax=axis, label="validation ELBO, nats a sequence", extend="min")
     return figure
 
@@ -106,7 +99,7 @@ def auxiliary(trials):
 def _norm(elbo):
     from matplotlib.colors import Normalize
 
-    low = sorted(elbo)[len(elbo) // 5]
+    low = sorted(elbo)[len(elbo) // 5]  # else the worst would take all of the colours
     return Normalize(low if low < max(elbo) else max(elbo) - 1.0, max(elbo), clip=True)
 
 

@@ -39,7 +39,7 @@ def write_best(search, rank, output):
     title = values.get("title", search.name)
     values["title"] = f"{title}, as found by a search"
     about = [
-        f"Trial {trial['trial']}, number {rank} of {len(trials)}: validation ELBO {trial[OBJECTIVE]:.4f} nats a sequence",
+        f"Trial {trial['trial']}, number {rank} of {len(trials)}: validation ELBO {trial[OBJECTIVE]:.4f} nats,",
         f"after epoch {trial['best_epoch']} of {trial['epochs']}, on {search.settings['backend']}.",
         f"Search of {search.settings['date']}: {search.settings['command']}",
         "The best of many on one validation part: what it is worth shows on the test part, and with other seeds.",
