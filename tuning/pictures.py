@@ -81,11 +81,12 @@ def auxiliary(trials):
         positive = [value for value in values if value > 0] or [1e-3]
         zero = min(positive) / 10
         axis.set_xscale("log")
+        axis.set_xlim(zero / 2, 2 * max(positive))
         axis.axvline(zero, color="0.8", zorder=1)
         axis.scatter([value or zero for value in values], elbo, c=elbo, norm=norm, cmap="viridis", zorder=2)
         axis.scatter([values[0] or zero], [elbo[0]], marker="*", s=180, color="crimson", zorder=3, label="best")
         low, high = math.floor(math.log10(min(positive))), math.ceil(math.log10(max(positive)))
-        powers = [10.0**power for power in range(low, high + 1) if 10.0**power > 2 * zero]
+        powers = [10.0**power for power in range(low, high + 1) if 2 * zero < 10.0**power < 2 * max(positive)]
         axis.set_xticks([zero, *powers], ["0", *(f"$10^{{{round(math.log10(power))}}}$" for power in powers)])
         axis.minorticks_off()
         axis.set_xlabel(AUXILIARY[key])

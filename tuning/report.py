@@ -31,6 +31,8 @@ def write_best(search, rank, output):
         SearchError: there are not so many completed trials.
     """
     trials = ranked(search.trials())
+    if not trials:
+        raise SearchError(f"In {search.directory} no trial was completed.")
     if not 1 <= rank <= len(trials):
         raise SearchError(f"--rank must be from 1 to {len(trials)}, the number of completed trials. Received: {rank}.")
     trial = trials[rank - 1]

@@ -47,7 +47,7 @@ def _watch(search, name, parent):
     sign = search.path(WORKERS) / name
     sign.parent.mkdir(exist_ok=True)
     while True:
-        sign.touch()
+        sign.write_text(f"{os.getpid()}\n")
         end = time.monotonic() + BEAT
         while time.monotonic() < end:
             if search.path(STOP).exists() or (parent is not None and os.getppid() != parent):
