@@ -183,8 +183,8 @@ def check(args, environment):
     from tuning.workers import gpus
 
     check_address(args.address, args.trusted_network)
-    for name, least in (("trials", 1), ("budget_minutes", 0.01), ("workers", 0), ("memory_limit_mb", 1)):
-        value = getattr(args, name)
+    for name, least in (("trials", 1), ("budget_minutes", 0.01), ("workers", 0), ("memory_limit_mb", 1), ("seed", 0)):
+        value = getattr(args, name, None)
         if value is not None and value < least:
             raise SearchError(f"--{name.replace('_', '-')} must be at least {least}. Received: {value}.")
     if args.memory_limit_mb is not None and args.workers != 0 and not gpus(environment):

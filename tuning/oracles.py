@@ -10,6 +10,7 @@ import math
 from pathlib import Path
 
 import keras_tuner
+import numpy as np
 from keras_tuner.engine.trial import Trial
 
 from zoo.files import write_whole
@@ -101,10 +102,14 @@ class Bayesian(Durable, keras_tuner.oracles.BayesianOptimizationOracle):
         trials = self.trials
         try:
             self.trials = {key: trial for key, trial in trials.items() if trial.status == COMPLETED}
-            self.gpr.fit(*super()._vectorize_trials())
+            x, losses = super()._vectorize_trials()
+            # How far off a training that diverged ended would hide all differences between the others.
+            worst = np.median(losses) + 4 * (np.median(losses) - losses.min())
+            self.gpr.fit(x, np.minimum(losses, worst))
         finally:
             self.trials = trials
-        return super()._vectorize_trials()
+        x, losses = super()._vectorize_trials()
+        return x, np.minimum(losses, worst)
 
     def populate_space(self, trial_id):
         response = super().populate_space(trial_id)
@@ -167,11 +172,16 @@ def new_oracle(tuner, objective, trials, seed, epochs):
         tuner: "random", "bayesian" or "hyperband".
         objective: `keras_tuner.Objective`.
         trials: int. How many trials at most.
-        seed: int.
+        seed: int >= 0.
         epochs: int. Of a whole training, for Hyperband.
     """
-    # A failed trial is passed over, however many there are; it would fail again.
-    shared = {"objective": objective, "seed": seed, "max_retries_per_trial": 0, "max_consecutive_failed_trials": None}
+    # A failed trial is passed over, however many there are; it would fail again. 0 is no seed to Keras Tuner.
+    shared = {
+        "objective": objective,
+        "seed": seed + 1,
+        "max_retries_per_trial": 0,
+        "max_consecutive_failed_trials": None,
+    }
     if tuner == "hyperband":
         return Hyperband(max_trials=trials, max_epochs=epochs, factor=3, **shared)
     if tuner == "bayesian":

@@ -73,7 +73,7 @@ def auxiliary(trials):
     if not keys:
         return None
     elbo = [trial[OBJECTIVE] for trial in trials]
-    norm = _norm(elbo)
+    norm, (low, high) = _norm(elbo), _limits(elbo)
     figure = Figure(figsize=(5 * len(keys), 4), layout="constrained")
     axes = figure.subplots(1, len(keys), sharey=True, squeeze=False)[0]
     for axis, key in zip(axes, keys, strict=True):
@@ -83,14 +83,16 @@ def auxiliary(trials):
         axis.set_xscale("log")
         axis.set_xlim(zero / 2, 2 * max(positive))
         axis.axvline(zero, color="0.8", zorder=1)
-        axis.scatter([value or zero for value in values], elbo, c=elbo, norm=norm, cmap="viridis", zorder=2)
+        heights = [max(value, low) for value in elbo]
+        axis.scatter([value or zero for value in values], heights, c=elbo, norm=norm, cmap="viridis", zorder=2)
         axis.scatter([values[0] or zero], [elbo[0]], marker="*", s=180, color="crimson", zorder=3, label="best")
-        low, high = math.floor(math.log10(min(positive))), math.ceil(math.log10(max(positive)))
-        powers = [10.0**power for power in range(low, high + 1) if 2 * zero < 10.0**power < 2 * max(positive)]
+        span = range(math.floor(math.log10(min(positive))), math.ceil(math.log10(max(positive))) + 1)
+        powers = [10.0**power for power in span if 2 * zero < 10.0**power < 2 * max(positive)]
         axis.set_xticks([zero, *powers], ["0", *(f"$10^{{{round(math.log10(power))}}}$" for power in powers)])
         axis.minorticks_off()
         axis.set_xlabel(AUXILIARY[key])
-        axis.set_ylim(*_limits(elbo))
+        margin = 0.05 * (high - low)
+        axis.set_ylim(low - margin, high + margin)
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("validation ELBO, nats a sequence")
     axes[0].legend()
@@ -105,8 +107,10 @@ def _norm(elbo):
 
 
 def _limits(elbo):
-    margin = 0.05 * (max(elbo) - min(elbo)) or 1.0
-    return min(elbo) - margin, max(elbo) + margin
+    """The best, and the worst unless it is far off: what is below goes to the edge."""
+    middle = sorted(elbo)[len(elbo) // 2]
+    low = max(min(elbo), middle - 4 * (max(elbo) - middle))
+    return (low if low < max(elbo) else max(elbo) - 1.0), max(elbo)
 
 
 def _varies(settings, key):
