@@ -57,13 +57,13 @@ def parser():
         )
         sub.add_argument(
             "--address",
-            default=os.environ.get("KERASTUNER_ORACLE_IP", "127.0.0.1"),
+            default=os.environ.get("KERASTUNER_ORACLE_IP") or "127.0.0.1",
             help="IP address that workers find the chief at (default: KERASTUNER_ORACLE_IP, or 127.0.0.1)",
         )
         sub.add_argument(
             "--port",
             type=int,
-            default=int(os.environ.get("KERASTUNER_ORACLE_PORT", "0")),
+            default=os.environ.get("KERASTUNER_ORACLE_PORT") or "0",
             help="its port (default: KERASTUNER_ORACLE_PORT, or a free one)",
         )
         sub.add_argument(

@@ -23,9 +23,9 @@ ROOT = Path(__file__).parents[1]
 def check_address(address, trusted):
     """Raises a `SearchError` for an address that others can reach, unless it was asked for."""
     try:
-        loopback = address == "localhost" or ipaddress.ip_address(address).is_loopback
+        loopback = address == "localhost" or ipaddress.IPv4Address(address).is_loopback
     except ValueError as error:
-        raise SearchError(f"--address must be an IP address. Received: {address!r}.") from error
+        raise SearchError(f"--address must be an IPv4 address. Received: {address!r}.") from error
     if not loopback and not trusted:
         raise SearchError(
             f"--address {address} can be reached from other machines, and the channel is not authenticated: whoever "
@@ -39,7 +39,7 @@ class Chief:
     Args:
         search: `Search`.
         environment: dict. Of its workers.
-        address: str. IP address to listen on.
+        address: str. IPv4 address to listen on.
         port: int. 0 for a free one.
         say: function of a line. Shows progress.
     """

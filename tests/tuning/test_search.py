@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -152,7 +153,7 @@ def test_a_killed_worker_and_trials_that_fail(recipe, tmp_path):
 @pytest.mark.skipif(
     keras.config.backend() != "jax", reason="what is killed and taken up again is the same on TensorFlow"
 )
-def test_killed_chief_and_everything_killed(recipe, tmp_path):
+def test_killed_chief_and_everything_killed(recipe, tmp_path, monkeypatch):
     folder = tmp_path / "search"
     options = ("--tuner", "random", "--trials", 6, "--workers", 2, "--search-dir", folder)
     process = start("search", recipe, *options)
@@ -169,7 +170,21 @@ def test_killed_chief_and_everything_killed(recipe, tmp_path):
     assert not set(before) & set(after)
     wait_for(lambda: all(gone(pid) for pid in after))
     assert epochs(folder) < 36
-    out = finish(start("resume", folder))
+    # And by workers that are started elsewhere, of which one is killed and started again.
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    monkeypatch.setenv("KERASTUNER_ORACLE_PORT", port)
+    process = start("resume", folder, "--workers", 0)
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "second")
+    done = epochs(folder)
+    worker = start("worker", folder)
+    wait_for(lambda: epochs(folder) > done, worker)
+    worker.kill()
+    worker.wait()
+    worker = start("worker", folder)
+    out = finish(process)
+    assert worker.wait(timeout=60) == 0
     assert "6 trials: 6 completed, 0 failed, 0 unfinished." in out
     check(folder, 6)
 
