@@ -84,7 +84,7 @@ class Chief:
         self.oracle = oracle = Trials(self.search).oracle
         oracle.save()
         server, servicer = self._serve()
-        before, start, saved = self.search.seconds, time.monotonic(), 0.0
+        before, start, saved, at_rest = self.search.seconds, time.monotonic(), 0.0, 0
         if self.count == 0:
             self.say(f"Waits for workers: {ADDRESS}={self.address} {PORT}={self.port} python -m tuning worker DIR")
         try:
@@ -97,9 +97,13 @@ class Chief:
                 if budget and elapsed >= 60 * budget:
                     return False
                 finished = servicer.stop_triggered or oracle.remaining_trials() <= 0
-                if finished and not oracle.ongoing_trials and not oracle.waiting:
+                if not finished or oracle.ongoing_trials or oracle.waiting:
+                    at_rest = 0
+                    self._watch()
+                elif at_rest:  # twice: the server's thread may just have been moving a trial
                     break
-                self._watch()
+                else:
+                    at_rest = 1
                 time.sleep(0.2)
         finally:
             server.stop(grace=None)

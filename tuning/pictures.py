@@ -157,8 +157,11 @@ class _Scale:
             return
         distinct = sorted({value for value in self.values if not self.log or value > 0})
         if len(distinct) > 6:
-            steps = [self.low * (self.high / self.low) ** (i / 4) for i in range(5)]
-            distinct = steps if self.log else [self.low + (self.high - self.low) * i / 4 for i in range(5)]
+            parts = [i / 4 for i in range(5)]
+            if self.log:
+                distinct = [self.low * (self.high / self.low) ** part for part in parts]
+            else:
+                distinct = [self.low + (self.high - self.low) * part for part in parts]
         yield from (
             (self.height(value), f"{value:.2g}" if isinstance(value, float) else str(value)) for value in distinct
         )

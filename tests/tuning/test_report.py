@@ -137,5 +137,7 @@ def test_scales():
     scale = pictures._Scale([2, 4, 6])
     assert [scale.height(value) for value in (2, 4, 6)] == [0.0, 0.5, 1.0]
     assert dict(scale.ticks()) == {0.0: "2", 0.5: "4", 1.0: "6"}
+    scale = pictures._Scale([i / 10 for i in range(11)])
+    assert dict(scale.ticks()) == {0.0: "0", 0.25: "0.25", 0.5: "0.5", 0.75: "0.75", 1.0: "1"}
     scale = pictures._Scale(["a", None, "b"])
     assert [scale.height(value) for value in (None, "a", "b")] == [0.0, 0.12, 1.0]

@@ -38,7 +38,7 @@ learning_rate = 0.01
 learning_rate = { decay = "cosine" }
 [training]
 batch_size = 200
-epochs = 6
+epochs = 5
 [evaluation]
 batch_size = 250
 """
@@ -127,27 +127,25 @@ def check(folder, trials):
 def test_a_killed_worker_and_trials_that_fail(recipe, tmp_path):
     folder = tmp_path / "search"
     space = f"{tmp_path / 'mine.py'}:space"
-    options = ("--tuner", "random", "--trials", 6, "--workers", 2, "--seed", 19, "--search-dir", folder)
+    options = ("--tuner", "random", "--trials", 5, "--workers", 2, "--seed", 21, "--search-dir", folder)
     process = start("search", recipe, "--space", space, *options)
     wait_for(lambda: epochs(folder) >= 2, process)
     os.kill(workers(folder)[0], signal.SIGKILL)
     out = finish(process)
-    found = check(folder, 6)
+    found = check(folder, 5)
     failed = [trial for trial in found if trial["settings"]["optimizer.learning_rate"] == 1e38]
-    assert len(failed) == 4  # one after the other
+    assert [trial["trial"] for trial in failed] == ["1", "2", "3"]  # which is where Keras Tuner stops
     assert failed == [trial for trial in found if trial["status"] == "failed"]
     assert all("not finite" in trial["error"] for trial in failed)
-    assert "6 of 6 trials done" in out and "was killed by signal 9" in out and "4 failed, 0 unfinished" in out
+    assert "5 of 5 trials done" in out and "was killed by signal 9" in out and "3 failed, 0 unfinished" in out
     assert all(gone(pid) for pid in workers(folder))
     assert not list(folder.glob(f"tuner/*/run/{LAST}"))
-    # The first trial is the training of the recipe itself, and the best is that of the recipe written for it.
-    for name, trial in ((str(recipe), found[0]), (str(folder / "best.toml"), ranked(found)[0])):
-        assert main(["best", str(folder)]) == 0
-        settings = ["optimizer.learning_rate=0.01"] if trial is found[0] else []
-        run = Run.begin(tmp_path / f"run-{Path(name).stem}", recipes.load(name, settings=settings), False, None)
-        training.train(run, verbose=0)
-        rows = (folder / "tuner" / f"trial_{trial['trial']}" / "run" / METRICS).read_text()
-        assert run.path(METRICS).read_text() == rows
+    # The best trial is what the recipe that is written for it gives.
+    assert main(["best", str(folder)]) == 0
+    best = ranked(found)[0]
+    run = Run.begin(tmp_path / "run", recipes.load(str(folder / "best.toml")), False, None)
+    training.train(run, verbose=0)
+    assert run.path(METRICS).read_text() == (folder / "tuner" / f"trial_{best['trial']}" / "run" / METRICS).read_text()
 
 
 @pytest.mark.skipif(
@@ -155,21 +153,21 @@ def test_a_killed_worker_and_trials_that_fail(recipe, tmp_path):
 )
 def test_killed_chief_and_everything_killed(recipe, tmp_path, monkeypatch):
     folder = tmp_path / "search"
-    options = ("--tuner", "random", "--trials", 6, "--workers", 2, "--search-dir", folder)
+    options = ("--tuner", "random", "--trials", 4, "--workers", 2, "--search-dir", folder)
     process = start("search", recipe, *options)
-    wait_for(lambda: epochs(folder) >= 8, process)
+    wait_for(lambda: epochs(folder) >= 2, process)
     before = workers(folder)
     for pid in (process.pid, *before):
         os.kill(pid, signal.SIGKILL)
     process.wait()
     process = start("resume", folder)
-    wait_for(lambda: epochs(folder) >= 20, process)
+    wait_for(lambda: epochs(folder) >= 9, process)
     process.kill()
     process.wait()
     after = workers(folder)
     assert not set(before) & set(after)
     wait_for(lambda: all(gone(pid) for pid in after))
-    assert epochs(folder) < 36
+    assert epochs(folder) < 20
     # And by workers that are started elsewhere, of which one is killed and started again.
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
@@ -185,8 +183,8 @@ def test_killed_chief_and_everything_killed(recipe, tmp_path, monkeypatch):
     worker = start("worker", folder)
     out = finish(process)
     assert worker.wait(timeout=60) == 0
-    assert "6 trials: 6 completed, 0 failed, 0 unfinished." in out
-    check(folder, 6)
+    assert "4 trials: 4 completed, 0 failed, 0 unfinished." in out
+    check(folder, 4)
 
 
 def test_budget(recipe, tmp_path, capsys):
@@ -208,13 +206,14 @@ def test_a_worker_that_does_not_start_ends_the_search(recipe, tmp_path, capsys, 
     assert "ended 3 times, with status 1" in (error := capsys.readouterr().err) and "nonsense" in error
 
 
-def test_hyperband_goes_on_as_if_never_stopped(recipe, tmp_path, capsys, monkeypatch):
+def test_hyperband_goes_on_as_if_never_stopped(recipe, tmp_path):
     folder = tmp_path / "search"
-    options = ["--tuner", "hyperband", "--trials", "7", "--set", "training.epochs=4", "--keep-models"]
+    options = ["--tuner", "hyperband", "--trials", "4", "--epochs", "3", "--keep-models"]
     assert main(["search", str(recipe), *options, "--search-dir", str(folder)]) == 0
     found = Search(folder).trials()
-    assert [trial["epochs"] for trial in found].count(4) >= 2 and [trial["epochs"] for trial in found].count(2) >= 3
-    went_on = next(trial for trial in found if trial["epochs"] == 4)
+    assert [trial["epochs"] for trial in found] == [1, 1, 1, 3]
+    went_on = found[3]
+    assert went_on["settings"] == ranked(found[:3])[0]["settings"]
     changed = spaces.recipe_with(Search(folder).recipe, went_on["settings"])
     run = Run.begin(tmp_path / "run", changed, False, None)
     training.train(run, verbose=0)
