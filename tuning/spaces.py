@@ -181,7 +181,8 @@ def kl_annealing(hp, recipe):
         weights["increment"] = rounded(drawn, increment)
     else:
         longest = max(2, given["epochs"], table(recipe, "training")["epochs"] // 2)
-        weights["epochs"] = hp.Int(f"{key}.epochs", 1, longest, sampling="log", default=given["epochs"])
+        drawn = hp.Int(f"{key}.epochs", 1, longest, sampling="log", default=given["epochs"])
+        weights["epochs"] = min(drawn, longest)  # the end of Keras Tuner's logarithmic scale is one past it
     return {key: weights if weights["initial"] < 1 else None}
 
 
