@@ -42,9 +42,15 @@ def parallel(trials):
         heights = [scale.height(settings[rank].get(key)) for key, scale in zip(keys, scales, strict=True)]
         style = {"color": colours(norm(elbo[rank])), "linewidth": 1.2, "alpha": 0.75}
         if trials[rank] is first:
-            style = {"color": "black", "linewidth": 2, "linestyle": "--", "label": f"first trial: {elbo[rank]:.2f}"}
+            style = {
+                "color": "black",
+                "linewidth": 2,
+                "linestyle": "--",
+                "zorder": 3,
+                "label": f"first trial: {elbo[rank]:.2f}",
+            }
         if rank == 0:
-            style = {"color": "crimson", "linewidth": 2.5, "label": f"best: {elbo[0]:.2f}"}
+            style = {"color": "crimson", "linewidth": 2.5, "zorder": 3, "label": f"best: {elbo[0]:.2f}"}
         axis.plot(range(len(keys)), heights, marker="o", markersize=3, **style)
     for x, scale in enumerate(scales):
         axis.axvline(x, color="0.6", linewidth=0.8, zorder=1)
