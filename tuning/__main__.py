@@ -140,6 +140,8 @@ def run_search(args):
     directory = args.search_dir or Path("searches") / (recipe.name + ("-small" if args.small else ""))
     keys = ("tuner", "space", "trials", "budget_minutes", "seed", "keep_models", "workers", "memory_limit_mb")
     asked = {name: getattr(args, name) for name in keys}
+    if args.space and ".py:" in args.space:  # `resume` may be elsewhere
+        asked["space"] = str(Path(args.space).resolve())
     command = "python -m tuning " + shlex.join(sys.argv[1:])
     search = Search.begin(directory, recipe, data_directory(recipe, args.data_dir), asked | {"command": command})
     chief(search, args, environment)
