@@ -170,6 +170,7 @@ class Chief:
         if now - self.begun[name] > 600:
             self.idle_deaths[name] = 0
         self.idle_deaths[name] += 1
+        self.say(f"Worker {name} ended with status {status}.")
         if self.idle_deaths[name] >= DEATHS:
             last = "".join(f"\n  {line}" for line in log.read_text(errors="replace").splitlines()[-15:])
             raise SearchError(f"Worker {name} ended {DEATHS} times, with status {status}. Its log, {log}, ends:{last}")

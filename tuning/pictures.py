@@ -135,7 +135,8 @@ class _Scale:
         positive = [value for value in self.values if numbers and value > 0]
         self.names = None if numbers else sorted(set(map(str, self.values)))
         self.missing = len(self.values) < len(values)
-        self.log = bool(positive) and max(positive) >= 8 * min(positive)
+        decades = 2 if 0 in self.values else 0.9  # dropout from 0 to a half is linear
+        self.log = bool(positive) and max(positive) >= 10**decades * min(positive)
         shown = positive if self.log else self.values
         self.low, self.high = (0, len(self.names) - 1) if self.names else (min(shown), max(shown))
         self.zero = self.log and numbers and min(self.values) <= 0

@@ -131,14 +131,13 @@ def test_failed_trials_are_passed_over(tmp_path, tuner):
         assert rungs[27] >= 1
 
 
-@pytest.mark.parametrize("tuner", ["random", "hyperband"])
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("tuner", "workers"), [("random", 2), ("hyperband", 1)])
 def test_killed_between_any_two_files(tmp_path, monkeypatch, tuner, workers):
     """Each trial ends once and is what it would have been, whatever file was the last to be written."""
-    whole = oracle_in(tmp_path / "whole", tuner, 8, epochs=9)
+    whole = oracle_in(tmp_path / "whole", tuner, 7, epochs=9)
     search(whole, 1)
     replace = os.replace
-    for moment in range(1, 40):
+    for moment in range(1, 50, 3):  # a trial writes five
         folder, calls = tmp_path / f"{workers}-{moment}", []
 
         def killed(*paths, calls=calls, moment=moment):
@@ -149,22 +148,22 @@ def test_killed_between_any_two_files(tmp_path, monkeypatch, tuner, workers):
 
         with monkeypatch.context() as patch:
             patch.setattr(os, "replace", killed)
-            oracle = oracle_in(folder, tuner, 8, epochs=9)
+            oracle = oracle_in(folder, tuner, 7, epochs=9)
             try:
                 oracle.save()
                 search(oracle, workers)
                 break
             except KeyboardInterrupt:
                 pass
-        oracle = oracle_in(folder, tuner, 8, epochs=9)
+        oracle = oracle_in(folder, tuner, 7, epochs=9)
         search(oracle, workers)
-        assert sorted(oracle.trials) == sorted(oracle.start_order) == sorted(oracle.end_order) == list("01234567")
+        assert sorted(oracle.trials) == sorted(oracle.start_order) == sorted(oracle.end_order) == list("0123456")
         assert all(trial.status == COMPLETED for trial in oracle.trials.values())
         if workers == 1 or tuner == "random":
             assert values(oracle) == values(whole)
         state = json.loads((folder / "tuner" / "oracle.json").read_text())
-        assert sorted(state["end_order"]) == list("01234567")
-    assert moment > 25
+        assert sorted(state["end_order"]) == list("0123456")
+    assert moment > 30
 
 
 def test_trials_of_workers_elsewhere_stay_theirs(tmp_path):

@@ -131,7 +131,7 @@ def test_best_is_a_recipe(search, tmp_path, capsys):
 
 
 def test_scales():
-    scale = pictures._Scale([0.0, 1e-4, 1e-2])
+    scale = pictures._Scale([0.0, 1e-4, 1e-2, 1e-3])
     assert [scale.height(value) for value in (0.0, 1e-4, 1e-2)] == [0.0, 0.12, 1.0]
     assert scale.height(1e-3) == pytest.approx(0.56)
     scale = pictures._Scale([2, 4, 6])

