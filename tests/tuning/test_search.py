@@ -153,7 +153,7 @@ def test_a_killed_worker_and_trials_that_fail(recipe, tmp_path):
 )
 def test_killed_chief_and_everything_killed(recipe, tmp_path, monkeypatch):
     folder = tmp_path / "search"
-    options = ("--tuner", "random", "--trials", 4, "--workers", 2, "--search-dir", folder)
+    options = ("--tuner", "random", "--trials", 3, "--workers", 2, "--search-dir", folder)
     process = start("search", recipe, *options)
     wait_for(lambda: epochs(folder) >= 2, process)
     before = workers(folder)
@@ -161,30 +161,25 @@ def test_killed_chief_and_everything_killed(recipe, tmp_path, monkeypatch):
         os.kill(pid, signal.SIGKILL)
     process.wait()
     process = start("resume", folder)
-    wait_for(lambda: epochs(folder) >= 9, process)
+    wait_for(lambda: epochs(folder) >= 6, process)
     process.kill()
     process.wait()
     after = workers(folder)
     assert not set(before) & set(after)
     wait_for(lambda: all(gone(pid) for pid in after))
-    assert epochs(folder) < 20
-    # And by workers that are started elsewhere, of which one is killed and started again.
+    assert epochs(folder) < 15
+    # And by a worker that is started elsewhere.
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
     monkeypatch.setenv("KERASTUNER_ORACLE_PORT", port)
     process = start("resume", folder, "--workers", 0)
     monkeypatch.setenv("KERASTUNER_TUNER_ID", "second")
-    done = epochs(folder)
-    worker = start("worker", folder)
-    wait_for(lambda: epochs(folder) > done, worker)
-    worker.kill()
-    worker.wait()
     worker = start("worker", folder)
     out = finish(process)
     assert worker.wait(timeout=60) == 0
-    assert "4 trials: 4 completed, 0 failed, 0 unfinished." in out
-    check(folder, 4)
+    assert "3 trials: 3 completed, 0 failed, 0 unfinished." in out
+    check(folder, 3)
 
 
 def test_budget(recipe, tmp_path, capsys):
@@ -206,6 +201,7 @@ def test_a_worker_that_does_not_start_ends_the_search(recipe, tmp_path, capsys, 
     assert "ended 3 times, with status 1" in (error := capsys.readouterr().err) and "nonsense" in error
 
 
+@one_backend
 def test_hyperband_goes_on_as_if_never_stopped(recipe, tmp_path):
     folder = tmp_path / "search"
     options = ["--tuner", "hyperband", "--trials", "4", "--epochs", "3", "--keep-models"]
