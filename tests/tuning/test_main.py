@@ -45,7 +45,7 @@ def test_what_is_refused(tmp_path, capsys):
         ((*search, "--trials", 0), "--trials must be at least 1. Received: 0."),
         ((*search, "--workers", -1), "--workers must be at least 0. Received: -1."),
         ((*search, "--seed", -1), "--seed must be at least 0. Received: -1."),
-        ((*search, "--space", "nowhere.py:space"), nowhere.py:space: [Errno 2]),
+        ((*search, "--space", "nowhere.py:space"), "nowhere.py:space: [Errno 2]"),
         ((*search, "--address", "0.0.0.0"), "not authenticated"),
         (("search", "timit/z_forcing", "--data-dir", tmp_path), "python -m zoo prepare timit/z_forcing"),
         (("resume", tmp_path), "is not the folder of a search: it has no search.json"),

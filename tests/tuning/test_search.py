@@ -47,6 +47,7 @@ def space(hp, recipe):
     rate = hp.Float("rate", 0.01, 0.05, default=0.01)
     return {"optimizer.learning_rate": 1e38 if rate > 0.035 else rate, "model.units": hp.Choice("units", [4, 5])}
 """
+one_backend = pytest.mark.skipif(keras.config.backend() != "jax", reason="nothing in it depends on the backend")
 
 
 @pytest.fixture
@@ -148,9 +149,7 @@ def test_a_killed_worker_and_trials_that_fail(recipe, tmp_path):
     assert run.path(METRICS).read_text() == (folder / "tuner" / f"trial_{best['trial']}" / "run" / METRICS).read_text()
 
 
-@pytest.mark.skipif(
-    keras.config.backend() != "jax", reason="what is killed and taken up again is the same on TensorFlow"
-)
+@one_backend
 def test_killed_chief_and_everything_killed(recipe, tmp_path, monkeypatch):
     folder = tmp_path / "search"
     options = ("--tuner", "random", "--trials", 3, "--workers", 2, "--search-dir", folder)
