@@ -13,12 +13,13 @@ from zoo.files import whole_file
 from zoo.runs import BEST, LAST, LOG, METRICS, NonFiniteError, RunError
 
 
-def train(run, verbose="auto"):
+def train(run, verbose="auto", until=None):
     """Trains a run to its end, from where it is.
 
     Args:
         run: `Run`.
         verbose: as for `fit`.
+        until: int or `None`. Epochs after which it stops, to be gone on with. Defaults to `None`, those of the recipe.
 
     Raises:
         RunError: it is being trained by another process, its data is not there, or an update was not finite.
@@ -28,7 +29,7 @@ def train(run, verbose="auto"):
         with filelock.FileLock(run.path("lock"), timeout=0):
             log = _logger(run.path(LOG))
             try:
-                _train(run, log, verbose)
+                _train(run, log, verbose, until or run.training["epochs"])
             except BaseException as error:
                 log.error("Stopped: %s", str(error) or type(error).__name__)
                 raise
@@ -39,7 +40,7 @@ def train(run, verbose="auto"):
         raise RunError(f"{run.directory} is being trained by another process.") from error
 
 
-def _train(run, log, verbose):
+def _train(run, log, verbose, epochs):
     data = run.load_data()
     batches, valid = run.batches(data.train, training=True), run.batches(data.valid)
     steps = run.steps_per_epoch(batches)
@@ -60,7 +61,7 @@ def _train(run, log, verbose):
             f"{run.path(BEST)}, of epoch {state.best_epoch}, is gone and can't be made again. To go on, copy {LAST} "
             "in its place."
         )
-    if epoch >= run.training["epochs"] or state.waited_enough():
+    if epoch >= epochs or state.waited_enough():
         log.info("Trained for %d epochs: complete.", epoch)
         return
     begun = "Goes on" if epoch else "Begins"
@@ -70,7 +71,7 @@ def _train(run, log, verbose):
             batches.dataset(start=epoch * steps),
             steps_per_epoch=steps,
             initial_epoch=epoch,
-            epochs=run.training["epochs"],
+            epochs=epochs,
             validation_data=valid.dataset(),
             validation_steps=len(valid),
             callbacks=[state],

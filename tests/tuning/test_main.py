@@ -1,0 +1,104 @@
+"""The command line: what it says, and what it refuses before anything is begun."""
+
+import importlib.util
+
+import pytest
+
+from tuning import __main__ as tuning
+from tuning.chief import check_address, duration
+from tuning.searches import SearchError
+from tuning.workers import gpus
+
+
+def refused(capsys, *arguments):
+    """The message of a command that can't be done."""
+    assert tuning.main([str(argument) for argument in arguments]) == 1
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.out + captured.err
+    prefix = f"python -m tuning {arguments[0]}: "
+    assert captured.err.strip().startswith(prefix)
+    return captured.err.strip().removeprefix(prefix)
+
+
+@pytest.mark.parametrize("command", [None, *tuning.COMMANDS])
+def test_help(command, capsys):
+    with pytest.raises(SystemExit) as exit:
+        tuning.main([*([command] if command else []), "--help"])
+    assert exit.value.code == 0
+    out = " ".join(capsys.readouterr().out.split())
+    expected = {
+        None: "search digits/z_forcing --trials 30",
+        "search": "NOT AUTHENTICATED: whoever reaches the port can read and change the search",
+        "resume": "--budget-minutes",
+        "worker": "KERASTUNER_TUNER_ID",
+        "best": "--rank",
+        "report": "--rows",
+    }
+    assert expected[command] in out and "--parent" not in out
+
+
+def test_what_is_refused(tmp_path, capsys):
+    search = ("search", "digits/z_forcing", "--search-dir", tmp_path / "new")
+    cases = (
+        (("search", "digits/z_forcin"), "The nearest is 'digits/z_forcing'"),
+        ((*search, "--set", "model.unit=3"), "unknown key 'model.unit'"),
+        ((*search, "--trials", 0), "--trials must be at least 1. Received: 0."),
+        ((*search, "--workers", -1), "--workers must be at least 0. Received: -1."),
+        ((*search, "--seed", -1), "--seed must be at least 0. Received: -1."),
+        ((*search, "--space", "nowhere.py:space"), "nowhere.py:space: [Errno 2]"),
+        ((*search, "--address", "0.0.0.0"), "not authenticated"),
+        (("search", "timit/z_forcing", "--data-dir", tmp_path), "python -m zoo prepare timit/z_forcing"),
+        (("resume", tmp_path), "is not the folder of a search: it has no search.json"),
+        (("report", tmp_path), "is not the folder of a search"),
+    )
+    for arguments, message in cases:
+        assert message in refused(capsys, *arguments)
+    if not gpus({}):
+        assert "no NVIDIA GPU" in refused(capsys, *search, "--memory-limit-mb", 100)
+        assert "no NVIDIA GPU" in refused(capsys, "worker", tmp_path, "--memory-limit-mb", 100)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_worker_must_know_its_chief(tmp_path, capsys, monkeypatch):
+    from tests.tuning.test_report import SETTINGS
+    from tuning.searches import Search
+    from zoo import recipes
+
+    search = Search.begin(tmp_path / "search", recipes.load("digits/z_forcing", True), None, SETTINGS)
+    for name in ("KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    assert "KERASTUNER_ORACLE_PORT must be set" in refused(capsys, "worker", search.directory)
+    monkeypatch.setenv("KERASTUNER_ORACLE_PORT", "8000")
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "chief")
+    assert "KERASTUNER_TUNER_ID must be a name" in refused(capsys, "worker", search.directory)
+    search.change(backend="another")
+    assert "Set KERAS_BACKEND=another" in refused(capsys, "resume", search.directory)
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "192.0.2.1"])
+def test_addresses_that_others_reach(address):
+    with pytest.raises(SearchError, match="--trusted-network"):
+        check_address(address, trusted=False)
+    check_address(address, trusted=True)
+    with pytest.raises(SearchError, match="must be an IPv4 address"):
+        check_address(f"{address}x", trusted=True)
+    for loopback in ("127.0.0.1", "localhost"):
+        check_address(loopback, trusted=False)
+
+
+def test_without_the_packages_of_tuning(capsys, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "keras_tuner" else find(name))
+    assert tuning.main(["report", "nowhere"]) == 1
+    assert "needs keras_tuner: pip install '.[tensorflow,tuning]'" in capsys.readouterr().err
+
+
+def test_duration():
+    assert [duration(seconds) for seconds in (3.4, 89, 120, 3600, 12000)] == [
+        "3 s",
+        "89 s",
+        "2 min",
+        "1 h 00 min",
+        "3 h 20 min",
+    ]

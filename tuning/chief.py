@@ -1,0 +1,238 @@
+"""The chief of a search: the oracle that gives out trials, its server, and the workers that it starts and watches."""
+
+import collections
+import ipaddress
+import os
+import subprocess
+import sys
+import time
+from concurrent import futures
+from pathlib import Path
+
+import filelock
+
+from tuning.oracles import COMPLETED, FAILED, LOCAL
+from tuning.searches import LOCK, OBJECTIVE, PROJECT, RUN, STOP, WORKERS, SearchError
+from tuning.workers import ADDRESS, ID, PORT, gpus
+
+LOST = 300.0  # seconds without a sign of life after which a worker elsewhere is taken for dead
+DEATHS = 3  # of workers in one trial, after which it has failed; of one worker outside of trials, after which all end
+ROOT = Path(__file__).parents[1]
+
+
+def check_address(address, trusted):
+    """Raises a `SearchError` for an address that others can reach, unless it was asked for."""
+    try:
+        loopback = address == "localhost" or ipaddress.IPv4Address(address).is_loopback
+    except ValueError as error:
+        raise SearchError(f"--address must be an IPv4 address. Received: {address!r}.") from error
+    if not loopback and not trusted:
+        raise SearchError(
+            f"--address {address} can be reached from other machines, and the channel is not authenticated: whoever "
+            "reaches it can read and change the search. In a network that you trust, add --trusted-network."
+        )
+
+
+class Chief:
+    """Runs a search from where it is to its end.
+
+    Args:
+        search: `Search`.
+        environment: dict. Of its workers.
+        address: str. IPv4 address to listen on.
+        port: int. 0 for a free one.
+        say: function of a line. Shows progress.
+    """
+
+    def __init__(self, search, environment, address="127.0.0.1", port=0, say=print):
+        self.search = search
+        self.environment = environment
+        self.count = search.settings["workers"]
+        self.address = address
+        self.port = port
+        self.say = say
+        self.processes, self.begun, self.start_at = {}, {}, {}
+        self.deaths = collections.Counter()  # trial -> how many workers were killed in it
+        self.idle_deaths = collections.Counter()  # worker -> how often it ended otherwise
+        self.signs = {}  # worker elsewhere -> (its last sign of life, when that was seen)
+        self.shown, self.ended_before = None, None  # trials that had ended, at the last line and at the start
+
+    def run(self):
+        """Returns whether the search is complete, rather than out of time.
+
+        Raises:
+            SearchError: another chief runs it, or its workers die again and again.
+        """
+        try:
+            with filelock.FileLock(self.search.path(LOCK), timeout=0):
+                self.search.path(STOP).unlink(missing_ok=True)
+                try:
+                    return self._run()
+                finally:
+                    self.search.path(STOP).touch()  # workers end by it, wherever they are
+                    for process in self.processes.values():
+                        process.kill()
+                        process.wait()
+        except filelock.Timeout as error:
+            raise SearchError(f"{self.search.directory} is being run by another process.") from error
+
+    def _run(self):
+        from tuning.trials import Trials, forget_models
+
+        for name in (ID, ADDRESS, PORT):
+            os.environ.pop(name, None)  # the oracle itself, not a worker's
+        self.oracle = oracle = Trials(self.search).oracle
+        oracle.save()
+        server, servicer = self._serve()
+        before, start, saved, at_rest = self.search.seconds, time.monotonic(), 0.0, 0
+        if self.count == 0:
+            self.say(f"Waits for workers: {ADDRESS}={self.address} {PORT}={self.port} python -m tuning worker DIR")
+        try:
+            while True:
+                elapsed = before + time.monotonic() - start
+                if elapsed - before >= saved:
+                    self.search.seconds, saved = elapsed, elapsed - before + 5
+                self._show(elapsed, time.monotonic() - start)
+                budget = self.search.settings["budget_minutes"]
+                if budget and elapsed >= 60 * budget:
+                    return False
+                finished = servicer.stop_triggered or oracle.remaining_trials() <= 0
+                if not finished or oracle.ongoing_trials or oracle.waiting:
+                    at_rest = 0
+                    self._watch()
+                elif at_rest:  # twice: the server's thread may just have been moving a trial
+                    break
+                else:
+                    at_rest = 1
+                time.sleep(0.2)
+        finally:
+            server.stop(grace=None)
+            self.search.seconds = before + time.monotonic() - start
+        if not self.search.settings["keep_models"]:
+            for folder in self.search.path(PROJECT).glob(f"trial_*/{RUN}"):
+                forget_models(folder)
+        return True
+
+    def _serve(self):
+        import grpc
+        from keras_tuner.src import protos
+        from keras_tuner.src.distribute.oracle_chief import OracleServicer
+
+        # Keras Tuner's own `start_server` waits 20 s at the end, and for ever where a worker is gone.
+        server = grpc.server(futures.ThreadPoolExecutor(max_workers=1), options=[("grpc.so_reuseport", 0)])
+        servicer = OracleServicer(self.oracle)
+        protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
+        try:
+            self.port = server.add_insecure_port(f"{self.address}:{self.port}")
+        except RuntimeError as error:
+            raise SearchError(f"Can't listen on {self.address}, port {self.port}: {error}") from error
+        server.start()
+        return server, servicer
+
+    def _watch(self):
+        """Starts the workers that should run, takes trials from those that are gone."""
+        oracle, now = self.oracle, time.monotonic()
+        for number in range(self.count):
+            name = f"{LOCAL}{number}"
+            if name in self.processes:
+                status = self.processes[name].poll()
+                if status is None or (status == 0 and not oracle.waiting):
+                    continue
+                if status:
+                    self._died(name, status, now)
+                del self.processes[name]
+                self.start_at[name] = now + 2.0 ** self.idle_deaths[name] - 1
+            if now >= self.start_at.get(name, now):
+                self.processes[name], self.begun[name] = self._start(number), now
+        for name in list(oracle.ongoing_trials):
+            if name.startswith(LOCAL):
+                continue
+            path = self.search.path(WORKERS) / name
+            sign = path.stat().st_mtime if path.exists() else None
+            last, seen = self.signs.setdefault(name, (sign, now))
+            if sign != last:
+                self.signs[name] = (sign, now)
+            elif now - seen > LOST:
+                self.say(f"Worker {name} gave no sign of life for {LOST:.0f} s: its trial goes to another.")
+                oracle.give_up(name)
+                del self.signs[name]
+
+    def _died(self, name, status, now):
+        trial = self.oracle.ongoing_trials.get(name)
+        log = self._log(name)
+        if status < 0 and trial is not None:
+            self.deaths[trial.trial_id] += 1
+            again = "" if self.deaths[trial.trial_id] == DEATHS else " Another takes it up again."
+            self.say(f"Worker {name} was killed by signal {-status} in trial {trial.trial_id}.{again}")
+            if self.deaths[trial.trial_id] == DEATHS:
+                self.oracle.fail(name)
+            return
+        if now - self.begun[name] > 600:
+            self.idle_deaths[name] = 0
+        self.idle_deaths[name] += 1
+        self.say(f"Worker {name} ended with status {status}.")
+        if self.idle_deaths[name] >= DEATHS:
+            last = "".join(f"\n  {line}" for line in log.read_text(errors="replace").splitlines()[-15:])
+            raise SearchError(f"Worker {name} ended {DEATHS} times, with status {status}. Its log, {log}, ends:{last}")
+
+    def _log(self, name):
+        return self.search.path(f"worker-{name.removeprefix(LOCAL)}.log")
+
+    def _start(self, number):
+        name, settings = f"{LOCAL}{number}", self.search.settings
+        command = [sys.executable, "-m", "tuning", "worker", str(self.search.directory), "--parent", str(os.getpid())]
+        environment = self.environment | {ID: name, ADDRESS: self.address, PORT: str(self.port)}
+        environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [self.environment.get("PYTHONPATH")])])
+        limit, found = settings["memory_limit_mb"], gpus(self.environment)
+        if found:
+            device, total = found[number % len(found)]
+            environment["CUDA_VISIBLE_DEVICES"] = device
+            sharing = -(-self.count // len(found))
+            if limit is None and sharing > 1:
+                limit = int(0.9 * total / sharing)
+        if limit is not None:
+            command += ["--memory-limit-mb", str(limit)]
+        with self._log(name).open("a") as log:
+            # In a session of its own: Ctrl-C is for the chief.
+            streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": subprocess.STDOUT}
+            process = subprocess.Popen(command, env=environment, start_new_session=True, **streams)
+        if hasattr(os, "sched_setaffinity"):
+            cores = sorted(os.sched_getaffinity(0))
+            if 1 < self.count <= len(cores):  # else each would compute with as many threads as there are cores
+                os.sched_setaffinity(process.pid, cores[number :: self.count])
+        return process
+
+    def _show(self, elapsed, since_start):
+        """A line where another trial has ended."""
+        oracle = self.oracle
+        trials = list(oracle.trials.values())
+        ended = [trial.status for trial in trials if trial.status in (COMPLETED, FAILED)]
+        if len(ended) == self.shown:
+            return
+        self.shown = len(ended)
+        if self.ended_before is None:
+            self.ended_before = len(ended)
+        parts = [f"{len(ended)} of {oracle.max_trials} trials done"]
+        if FAILED in ended:
+            parts.append(f"{ended.count(FAILED)} failed")
+        scored = [trial for trial in trials if trial.score is not None]
+        if scored:
+            best = max(scored, key=lambda trial: trial.score)
+            parts.append(f"best {OBJECTIVE} {best.score:.4f}, of trial {best.trial_id}")
+        parts.append(f"{duration(elapsed)} gone")
+        left = []
+        if len(ended) > self.ended_before:
+            left.append(since_start / (len(ended) - self.ended_before) * (oracle.max_trials - len(ended)))
+        if self.search.settings["budget_minutes"]:
+            left.append(60 * self.search.settings["budget_minutes"] - elapsed)
+        if left:
+            parts.append(f"about {duration(max(0.0, min(left)))} left")
+        self.say("; ".join(parts))
+
+
+def duration(seconds):
+    """To read: "45 s", "12 min", "3 h 20 min"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"

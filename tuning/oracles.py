@@ -1,0 +1,190 @@
+"""Keras Tuner's oracles, made to survive a kill at any moment and to compare with the recipe itself.
+
+An oracle says what the next trial is. Its state is `oracle.json` and a `trial.json` a trial, which Keras Tuner writes
+in place and one after the other: here each is whole at any moment, and where the two disagree after a kill, `reload`
+mends it.
+"""
+
+import json
+import math
+from pathlib import Path
+
+import keras_tuner
+import numpy as np
+from keras_tuner.engine.trial import Trial
+
+from zoo.files import write_whole
+
+RUNNING, COMPLETED, FAILED = "RUNNING", "COMPLETED", "FAILED"
+#: Ids of the workers that the chief starts itself; they begin so.
+LOCAL = "local-"
+
+
+class Durable:
+    """What the oracles here have in common; goes before a `keras_tuner.Oracle`."""
+
+    def save(self):
+        write_whole(Path(self._get_oracle_fname()), json.dumps(self.get_state()))
+
+    def _save_trial(self, trial):
+        write_whole(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", json.dumps(trial.get_state()))
+
+    def reload(self):
+        """Reads the state, and takes up the trials that were running when it was written."""
+        super().reload()  # sends what oracle.json has as running for retry
+        for trial_id in set(self.trials) - set(self.start_order):
+            del self.trials[trial_id]  # killed before oracle.json had it: it is drawn again, the same
+        ended = [trial_id for trial_id in self.start_order if self.trials[trial_id].status in (COMPLETED, FAILED)]
+        self.end_order += [trial_id for trial_id in ended if trial_id not in self.end_order]
+        self._retry_queue = [trial_id for trial_id in reversed(self.start_order) if trial_id not in ended]
+        ongoing = self._read_ongoing()
+        for tuner_id, trial_id in ongoing.items():
+            if trial_id in self._retry_queue and not tuner_id.startswith(LOCAL):
+                self._retry_queue.remove(trial_id)  # a worker elsewhere that may be at it still
+                self.ongoing_trials[tuner_id] = self.trials[trial_id]
+
+    def _read_ongoing(self):
+        return json.loads(Path(self._get_oracle_fname()).read_text())["ongoing_trials"]
+
+    @keras_tuner.synchronized
+    def create_trial(self, tuner_id):
+        trial = super().create_trial(tuner_id)
+        if trial.status == RUNNING:
+            trial.metrics = Trial(None).metrics  # without those of a worker that was killed before it ended the trial
+        return trial
+
+    @keras_tuner.synchronized
+    def end_trial(self, trial):
+        if trial.trial_id in self.end_order:
+            return  # by a worker that was taken for dead
+        super().end_trial(trial)
+
+    @property
+    def waiting(self):
+        """Number of trials that wait to be taken up again."""
+        return len(self._retry_queue)
+
+    @keras_tuner.synchronized
+    def fail(self, tuner_id):
+        """Marks the trial of a worker that it killed again and again."""
+        trial = self.ongoing_trials[tuner_id]
+        trial.status = FAILED
+        self.end_trial(trial)
+
+    @keras_tuner.synchronized
+    def give_up(self, tuner_id):
+        """Sends the trial of a worker that is gone to the next that asks."""
+        trial = self.ongoing_trials.pop(tuner_id)
+        self.tuner_ids.discard(tuner_id)
+        self._retry_queue.append(trial.trial_id)
+        self.save()
+
+    def _random_values(self):
+        """The first trial has the defaults, which are the recipe's own values."""
+        if self.start_order:
+            return super()._random_values()
+        hp = keras_tuner.HyperParameters()
+        for each in self.hyperparameters.space:
+            hp.merge([each])
+        hp.ensure_active_values()
+        return hp.values
+
+
+class RandomSearch(Durable, keras_tuner.oracles.RandomSearchOracle):
+    """Each trial drawn from the space."""
+
+
+class Bayesian(Durable, keras_tuner.oracles.BayesianOptimizationOracle):
+    """Each trial where a Gaussian process of those before expects or does not know the best."""
+
+    def _vectorize_trials(self):
+        # Keras Tuner guesses what running trials will give by the process as it was, which at first has seen nothing.
+        trials = self.trials
+        try:
+            self.trials = {key: trial for key, trial in trials.items() if trial.status == COMPLETED}
+            x, losses = super()._vectorize_trials()
+            # How far off a training that diverged ended would hide all differences between the others.
+            worst = np.median(losses) + 4 * (np.median(losses) - losses.min())
+            self.gpr.fit(x, np.minimum(losses, worst))
+        finally:
+            self.trials = trials
+        x, losses = super()._vectorize_trials()
+        return x, np.minimum(losses, worst)
+
+    def populate_space(self, trial_id):
+        response = super().populate_space(trial_id)
+        if response["values"] is not None and self._duplicate(response["values"]):
+            return self._random_populate_space()  # a trial again would give the same again
+        return response
+
+
+class Hyperband(Durable, keras_tuner.oracles.HyperbandOracle):
+    """Brackets of short trials, of which the best go on, planned so that `max_trials` is what they need.
+
+    Keras Tuner begins with the bracket that halves most, whatever the number of trials: 30 of them would all end after
+    a few epochs. Here each bracket is the one that halves most among those that fit in the trials that are left. A
+    trial that goes on counts as another trial.
+    """
+
+    def __init__(self, max_trials, **kwargs):
+        self._planned = 0
+        self._limit = max_trials
+        super().__init__(hyperband_iterations=None, **kwargs)
+        self.max_trials = max_trials
+
+    def _bracket_size(self, number):
+        return sum(self._get_size(number, round_number) for round_number in range(number + 1))
+
+    def _start_new_bracket(self):
+        left = self._limit - self._planned
+        fitting = [number for number in range(self._current_bracket + 1) if self._bracket_size(number) <= left]
+        self._current_bracket = max(fitting, default=0)
+        self._planned += self._bracket_size(self._current_bracket)
+        super()._start_new_bracket()
+        if self._planned >= self._limit:  # the last: who finds nothing to do waits for those who go on
+            self._current_bracket = 0
+            self.hyperband_iterations = self._current_iteration + 1
+
+    def _increment_bracket_num(self):
+        self._current_bracket = self._get_num_brackets() - 1  # `_start_new_bracket` takes the largest that fits
+
+    @keras_tuner.synchronized
+    def end_trial(self, trial):
+        if trial.status != COMPLETED:
+            for bracket in self._brackets:  # another is drawn in its place
+                bracket["rounds"][0] = [each for each in bracket["rounds"][0] if each["id"] != trial.trial_id]
+        super().end_trial(trial)
+
+    def get_state(self):
+        return super().get_state() | {"planned": self._planned}
+
+    def set_state(self, state):
+        super().set_state(state)
+        self._planned = state["planned"]
+        if self._planned < self._limit:  # more trials than before
+            self.hyperband_iterations = math.inf
+
+
+def new_oracle(tuner, objective, trials, seed, epochs):
+    """An oracle.
+
+    Args:
+        tuner: "random", "bayesian" or "hyperband".
+        objective: `keras_tuner.Objective`.
+        trials: int. How many trials at most.
+        seed: int >= 0.
+        epochs: int. Of a whole training, for Hyperband.
+    """
+    # A failed trial is passed over, however many there are; it would fail again. 0 is no seed to Keras Tuner.
+    shared = {
+        "objective": objective,
+        "seed": seed + 1,
+        "max_retries_per_trial": 0,
+        "max_consecutive_failed_trials": None,
+    }
+    if tuner == "hyperband":
+        return Hyperband(max_trials=trials, max_epochs=epochs, factor=3, **shared)
+    if tuner == "bayesian":
+        # Keras Tuner's own is three times the dimensions: more than most searches have trials.
+        return Bayesian(max_trials=trials, num_initial_points=max(4, math.ceil(trials / 3)), **shared)
+    return RandomSearch(max_trials=trials, **shared)

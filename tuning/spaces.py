@@ -1,0 +1,226 @@
+"""Search spaces: plain functions from hyperparameters to settings of a recipe.
+
+    def space(hp, recipe):
+        return {"model.alpha": hp.Float("model.alpha", 1e-5, 0.1, sampling="log"), ...}
+
+`hp` is a `keras_tuner.HyperParameters`, `recipe` the one that is searched round. The result maps dotted keys of the
+recipe to values; `None` takes a key away. What is not in it stays as in the recipe. The default of each hyperparameter
+is what the first trial has: here the recipe's own values, so that a search compares with the recipe it began from.
+"""
+
+import copy
+import importlib
+import importlib.util
+import math
+from pathlib import Path
+
+from zoo.checks import RecipeError, check, lookup
+from zoo.components import MODELS, OPTIMIZERS, arguments_of, table
+
+#: Tables of a recipe that a space may set: data and evaluation are the same for all trials.
+TABLES = ("model", "optimizer", "schedule", "training")
+
+
+class SpaceError(ValueError):
+    """A search space can't be; the message says why."""
+
+
+def recipe_with(recipe, settings):
+    """A recipe with other settings.
+
+    Args:
+        recipe: `Recipe`.
+        settings: dict. Dotted key -> value; `None` takes the key away.
+
+    Raises:
+        SpaceError: `settings` has a key that a space may not set.
+        RecipeError: it is not a recipe that can be.
+    """
+    values, origins = copy.deepcopy(recipe.values), dict(recipe.origins)
+    for key, value in settings.items():
+        section, _, name = key.partition(".")
+        if section not in TABLES or not name or key == "training.epochs":
+            raise SpaceError(f"A space sets keys of {', '.join(TABLES)}, but not training.epochs. Received: {key!r}.")
+        keys = values.setdefault(section, {})
+        if value is None:
+            keys.pop(name, None)
+        else:
+            keys[name] = value
+        origins[key] = f"the search space, {key} = {value!r}"
+    changed = recipe._replace(values=values, origins=origins)
+    check(changed)
+    return changed
+
+
+def find(name, recipe):
+    """A search space by its name.
+
+    Args:
+        name: str or `None`. "path/to/file.py:function" or "package.module:function"; `None` for the ready one of the
+            recipe's model.
+        recipe: `Recipe`.
+
+    Raises:
+        SpaceError: there is none of that name.
+    """
+    if name is None:
+        return SPACES[recipe.values["model"]["class"]]
+    source, colon, function = name.rpartition(":")
+    if not colon:
+        raise SpaceError(f"--space {name}: must be path/to/file.py:function or package.module:function.")
+    try:
+        if source.endswith(".py"):
+            spec = importlib.util.spec_from_file_location(Path(source).stem, source)
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+        else:
+            module = importlib.import_module(source)
+        return getattr(module, function)
+    except (ImportError, OSError, AttributeError, SyntaxError) as error:
+        raise SpaceError(f"--space {name}: {error}.") from error
+
+
+def check_space(space, recipe, draws=20):
+    """Tries a space with its defaults and some random draws: what is wrong with it shows before the first trial.
+
+    Raises:
+        SpaceError, RecipeError: it gives what can't be.
+    """
+    import keras_tuner
+
+    declared = keras_tuner.HyperParameters()
+    for draw in range(draws):
+        hp = keras_tuner.HyperParameters()
+        for number, each in enumerate(declared.space):  # none in the first draw: all take their defaults
+            hp.merge([each])
+            if hp.is_active(each):
+                hp.values[each.name] = each.random_sample(1000 * draw + number)
+        settings = space(hp, recipe)
+        if not isinstance(settings, dict) or not settings:
+            raise SpaceError(
+                f"A space must return a dict of settings, such as {{'model.units': 64}}. Received: {settings!r}."
+            )
+        if not hp.space:
+            raise SpaceError("The space declares no hyperparameter: there is nothing to search.")
+        try:
+            recipe_with(recipe, settings)
+        except RecipeError as error:
+            raise SpaceError(f"With {hp.values} the space gives no recipe: {error}") from error
+        declared.merge(hp.space, overwrite=False)
+
+
+def rnn(hp, recipe):
+    """Units, hidden units, learning rate and dropout."""
+    return {**sizes(hp, recipe), **learning_rate(hp, recipe), **dropout(hp, recipe)}
+
+
+def latent_variable_model(hp, recipe):
+    """Those of an RNN, the latent size and KL annealing."""
+    return {**rnn(hp, recipe), **latent_size(hp, recipe), **kl_annealing(hp, recipe)}
+
+
+def auxiliary_model(hp, recipe):
+    """Those of a model with a latent variable and the weights of the auxiliary costs."""
+    return {**latent_variable_model(hp, recipe), **auxiliary_weights(hp, recipe)}
+
+
+#: Class of a model -> its search space.
+SPACES = {
+    "RNN": rnn,
+    "STORN": latent_variable_model,
+    "VRNN": latent_variable_model,
+    "SRNN": latent_variable_model,
+    "ZForcing": auxiliary_model,
+    "VariationalBiLSTM": auxiliary_model,
+}
+
+
+def auxiliary_weights(hp, recipe):
+    """α and β: zero, or log-uniform within a factor of 100 of the recipe's."""
+    return {f"model.{name}": zero_or_log(hp, f"model.{name}", _model(recipe, name)) for name in ("alpha", "beta")}
+
+
+def sizes(hp, recipe):
+    """Units and hidden units: from half to twice the recipe's."""
+    units = _model(recipe, "units")
+    hidden = _model(recipe, "hidden_units") or units
+    return {
+        "model.units": multiples(hp, "model.units", units),
+        "model.hidden_units": multiples(hp, "model.hidden_units", hidden),
+    }
+
+
+def latent_size(hp, recipe):
+    """From a quarter to four times the recipe's."""
+    return {"model.latent_dim": multiples(hp, "model.latent_dim", _model(recipe, "latent_dim"), (0.25, 0.5, 1, 2, 4))}
+
+
+def learning_rate(hp, recipe):
+    """Log-uniform, from a tenth to five times the recipe's."""
+    optimizer = recipe.values["optimizer"]
+    rate = float(optimizer.get("learning_rate", arguments_of(OPTIMIZERS[optimizer["class"]])["learning_rate"]))
+    key = "optimizer.learning_rate"
+    return {key: rounded(hp.Float(key, rate / 10, rate * 5, sampling="log", default=rate), rate)}
+
+
+def kl_annealing(hp, recipe):
+    """The KL weight at first, up to 1 for no annealing, and how long it rises.
+
+    In epochs, up to half the training (or as long as the recipe's); by an increment an update where the recipe has one.
+    """
+    key = "schedule.kl_weight"
+    given = lookup(recipe.values, key)
+    if given not in (None, 1) and not isinstance(given, dict):
+        return {}  # a constant of the recipe's own choice
+    given = given if isinstance(given, dict) else {"initial": 1.0, "epochs": 1}
+    initial = hp.Float(f"{key}.initial", 0.0, 1.0, step=0.05, default=given["initial"])
+    weights = {"initial": rounded(initial, given["initial"])}
+    if "increment" in given:
+        increment = given["increment"] or 5e-5
+        drawn = hp.Float(f"{key}.increment", increment / 10, increment * 10, sampling="log", default=increment)
+        weights["increment"] = rounded(drawn, increment)
+    else:
+        longest = max(2, given["epochs"], table(recipe, "training")["epochs"] // 2)
+        drawn = hp.Int(f"{key}.epochs", 1, longest, sampling="log", default=given["epochs"])
+        weights["epochs"] = min(drawn, longest)  # the end of Keras Tuner's logarithmic scale is one past it
+    return {key: weights if weights["initial"] < 1 else None}
+
+
+def dropout(hp, recipe):
+    """From 0 to a half in steps of 0.05."""
+    given = _model(recipe, "dropout")
+    drawn = hp.Float("model.dropout", 0.0, max(0.5, given), step=0.05, default=given)
+    return {"model.dropout": rounded(drawn, given)}
+
+
+def zero_or_log(hp, name, value, decades=2):
+    """Zero, or log-uniform within some decades of a value on either side.
+
+    One hyperparameter on a log scale whose lowest decade stands for zero, so that a Gaussian process sees zero beside
+    the smallest values, where it belongs.
+
+    Args:
+        hp: `keras_tuner.HyperParameters`.
+        name: str.
+        value: float >= 0. The default; round 0.001 if it is zero.
+        decades: float. Defaults to `2`.
+    """
+    centre = value or 1e-3
+    smallest = centre / 10**decades
+    drawn = hp.Float(name, smallest / 10, centre * 10**decades, sampling="log", default=value or smallest / 10)
+    return 0.0 if drawn < smallest * (1 - 1e-9) else rounded(drawn, value)
+
+
+def multiples(hp, name, value, factors=(0.5, 0.75, 1, 1.5, 2)):
+    """One of the multiples of an integer, the integer itself by default."""
+    return hp.Choice(name, sorted({max(1, round(value * factor)) for factor in factors}), default=value)
+
+
+def rounded(drawn, default):
+    """Three digits, or the default itself: a recipe is to be read."""
+    return default if math.isclose(drawn, default, rel_tol=1e-9, abs_tol=1e-12) else float(f"{drawn:.3g}")
+
+
+def _model(recipe, name):
+    model = recipe.values["model"]
+    return model.get(name, arguments_of(MODELS[model["class"]])[name])

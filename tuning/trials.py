@@ -1,0 +1,131 @@
+"""A trial: the training that `python -m zoo train` does with the trial's settings, reported to the oracle.
+
+Its folder is a run of the zoo. So a trial whose worker was killed goes on after its last whole epoch, one that
+Hyperband takes further goes on from where it was with the schedules of a whole training, and both end as if never
+stopped.
+"""
+
+import gc
+import json
+import os
+import shutil
+import time
+import traceback
+from pathlib import Path
+
+import keras
+import keras_tuner
+from keras_tuner.engine.base_tuner import BaseTuner
+
+from tuning.oracles import new_oracle
+from tuning.searches import OBJECTIVE, OUTCOME, PROJECT, RUN
+from tuning.spaces import recipe_with
+from zoo import runs, training
+from zoo.files import write_whole
+
+
+class Trials(BaseTuner):
+    """Runs the trials of a search: a `keras_tuner` tuner, of which the chief has one and each worker another.
+
+    Args:
+        search: `Search`.
+    """
+
+    def __init__(self, search):
+        self.search_folder = search
+        settings = search.settings
+        objective = keras_tuner.Objective(OBJECTIVE, "max")
+        oracle = new_oracle(settings["tuner"], objective, settings["trials"], settings["seed"], search.epochs)
+        oracle.verbose = 0
+        directory, project = str(search.directory), PROJECT
+        super().__init__(oracle, hypermodel=search.space, directory=directory, project_name=project)
+
+    def _get_tuner_fname(self):
+        return os.path.join(self.project_dir, "oracle.json")  # a tuner has no state beside the oracle's
+
+    def save(self):
+        if not self._is_worker():
+            self.oracle.save()
+
+    def reload(self):
+        if not self._is_worker():
+            self.oracle.reload()
+
+    def pre_create_trial(self):
+        time.sleep(0.2)  # Keras Tuner asks again at once where the oracle has nothing to do yet
+
+    def run_trial(self, trial):
+        """The best validation ELBO of the trial's epochs.
+
+        Raises:
+            FailedTrialError: the training failed; the search passes over it.
+            FatalRuntimeError: no trial could do better: the data or the disk is at fault.
+        """
+        values = trial.hyperparameters.values
+        outcome = Path(self.get_trial_dir(trial.trial_id)) / OUTCOME
+        known = {"settings": self.search_folder.space(trial.hyperparameters)}
+        write_whole(outcome, json.dumps(known, indent=1))
+        start, error = time.perf_counter(), None
+        try:
+            run = self._run(trial.trial_id, known["settings"], values.get("tuner/trial_id"))
+            run.load_data()
+        except (OSError, runs.RunError) as failure:
+            raise keras_tuner.errors.FatalRuntimeError(str(failure)) from failure
+        print(f"Trial {trial.trial_id}: {known['settings']}", flush=True)
+        try:
+            training.train(run, verbose=0, until=values.get("tuner/epochs"))
+        except runs.RunError as failure:
+            error = str(failure)
+        except OSError as failure:
+            raise keras_tuner.errors.FatalRuntimeError(str(failure)) from failure
+        except Exception:  # out of memory, or what the backend says of sizes it can't take
+            error = traceback.format_exc()
+        finally:
+            _free_memory()
+        known["seconds"] = round(time.perf_counter() - start, 1)
+        write_whole(outcome, json.dumps(known | {"error": error}, indent=1))
+        if error:
+            print(f"Trial {trial.trial_id} failed: {error}", flush=True)
+            raise keras_tuner.errors.FailedTrialError(error)
+        best = max(run.rows(), key=lambda row: row[OBJECTIVE])
+        print(f"Trial {trial.trial_id}: {OBJECTIVE} {best[OBJECTIVE]:.4f} after epoch {best['epoch']}", flush=True)
+        return {OBJECTIVE: best[OBJECTIVE]}
+
+    def on_trial_end(self, trial):
+        super().on_trial_end(trial)
+        settings = self.search_folder.settings
+        if settings["tuner"] != "hyperband" and not settings["keep_models"]:
+            forget_models(self._run_folder(trial.trial_id))
+
+    def _run_folder(self, trial_id):
+        return Path(self.get_trial_dir(trial_id)) / RUN
+
+    def _run(self, trial_id, settings, past_id):
+        """The run of a trial: as it is, a copy of the one it goes on with, or a new one."""
+        folder, search = self._run_folder(trial_id), self.search_folder
+        if (folder / runs.RECIPE).exists():
+            return runs.Run(folder)
+        if past_id is not None:
+            partial = folder.with_name("partial-run")
+            for path in (partial, folder):
+                shutil.rmtree(path, ignore_errors=True)
+            shutil.copytree(self._run_folder(past_id), partial)
+            os.replace(partial, folder)
+            return runs.Run(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # killed before it had begun
+        return runs.Run.begin(folder, recipe_with(search.recipe, settings), False, search.settings["data"])
+
+
+def forget_models(folder):
+    """Deletes the models of a run: a search keeps numbers, `zoo train` makes the model of the best."""
+    for name in (runs.LAST, runs.BEST):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _free_memory():
+    keras.utils.clear_session(free_memory=True)
+    if keras.config.backend() == "jax":
+        import jax
+
+        jax.clear_caches()
+    gc.collect()
