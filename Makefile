@@ -34,7 +34,7 @@ $(VENV)/demo: $(BIN)/python pyproject.toml
 	touch $@
 
 $(VENV)/dev: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable ".[tensorflow,jax,tuning,dev]"
+	$(BIN)/python -m pip install --quiet --editable ".[tensorflow,jax,dev]"
 	touch $@
 
 clean:
