@@ -15,7 +15,7 @@ from keras import ops
 
 from tests.models.table import NUM_CLASSES, make, sequences
 from tests.support import normal
-from zf_keras import ZForcing
+from zf_keras import DistributionHead, ZForcing, probability
 from zf_keras.__main__ import main
 
 #: Every model, every output.
@@ -29,6 +29,15 @@ CASES = {
 }
 TENSORFLOW = keras.config.backend() == "tensorflow"
 K = 3
+
+
+@keras.saving.register_keras_serializable("tests")
+class LaplaceHead(DistributionHead):
+    params_dim = property(lambda self: 2 * self.features)
+
+    def distribution(self, params):
+        mean, log_scale = ops.split(probability.float32(params), 2, axis=-1)
+        return probability.tfd.Independent(probability.tfd.Laplace(mean, ops.exp(log_scale)), 1)
 
 
 def data_of(output, lengths):
@@ -302,6 +311,27 @@ def test_mixed_precision(tmp_path):
     )
     with pytest.raises(ValueError, match=r"float32.*mixed_bfloat16"):
         model.export(tmp_path / "onnx", format="onnx")
+
+
+def test_a_head_of_ones_own_is_held_by_a_saved_model_alone(tmp_path):
+    """TFP draws its frames, in TensorFlow."""
+    import tensorflow as tf
+
+    model = ZForcing(4, 2, LaplaceHead(), seed=0)
+    model.build((None, None, 3))
+    for format in ("onnx", "litert"):
+        with pytest.raises(ValueError, match=r"LaplaceHead.*Define its `draw`"):
+            model.export(tmp_path / "exported", format=format)
+    if not TENSORFLOW:
+        return
+    model.export(tmp_path / "exported")
+    exported = tf.saved_model.load(str(tmp_path / "exported"))
+    data, noise = data_of("gaussian", (5, 5)), normal(2, 5, 2)
+    np.testing.assert_allclose(exported.elbo(**data, noise=noise), Own(model).elbo(data, noise), rtol=1e-5)
+    noise, uniform = noise_of(model, 4, 6)
+    np.testing.assert_allclose(
+        exported.generate(4, 6, 1.0, noise, uniform), Own(model).generate(noise, uniform, 1.0), rtol=1e-5
+    )
 
 
 def test_the_command(tmp_path, capsys):

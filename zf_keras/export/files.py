@@ -36,7 +36,8 @@ def _write_file(model, name, endpoint, folder, format):
             for key, found in run(given).items():
                 np.testing.assert_allclose(found, expected[key], rtol=1e-3, atol=1e-3, err_msg=key)
     except Exception as error:  # a converter raises what it likes
-        raise ValueError(f"format={format!r} can't hold {name} of this model: {str(error).strip()[:1000]}") from error
+        reason = str(error).strip().partition("\n")[0][:500]
+        raise ValueError(f"format={format!r} can't hold {name} of this model: {reason}") from error
 
 
 def _example(model, specs, size):

@@ -17,6 +17,7 @@ import keras
 
 from zf_keras.arguments import check_choice
 from zf_keras.folders import whole_folder
+from zf_keras.layers.heads import DistributionHead
 
 FORMATS = ("tf_saved_model", "onnx", "litert")
 
@@ -64,17 +65,26 @@ class Export:
         if folder.exists() and not (overwrite and _is_export(folder)) and (folder.is_file() or any(folder.iterdir())):
             how = "pass overwrite=True to replace it" if _is_export(folder) else "it is no export"
             raise ValueError(f"`filepath` must be a new or empty folder. Received: {str(folder)!r}; {how}.")
-        if format != "tf_saved_model" and self.compute_dtype != "float32":
-            raise ValueError(
-                f"format={format!r} needs a model that computes in float32. Received: dtype policy "
-                f"{self.dtype_policy.name}. Load the model with dtype='float32'."
-            )
+        if format != "tf_saved_model":
+            self._check_files(format)
         _check_installed(format)
         with whole_folder(folder) as made:
             if keras.config.backend() == "tensorflow":
                 _write(self, made, format)
             else:
                 _write_in_tensorflow(self, made, format)
+
+    def _check_files(self, format):
+        if self.compute_dtype != "float32":
+            raise ValueError(
+                f"format={format!r} needs a model that computes in float32. Received: dtype policy "
+                f"{self.dtype_policy.name}. Load the model with dtype='float32'."
+            )
+        if type(self.head).draw is DistributionHead.draw:
+            raise ValueError(
+                f"format={format!r} needs an output that draws from given noise. Received: {type(self.head).__name__}, "
+                "which draws by TFP. Define its `draw`, `normal_dim` and `uniform_dim`."
+            )
 
 
 def _is_export(folder):
