@@ -7,7 +7,6 @@ import numpy as np
 from tests.models.table import CASES, NO_CHANCE, make
 from tests.support import gradients, normal, padded_batch, path, total_loss
 
-
 #: Options whose parts the others have, left out for the time that they take; as are outputs, which are layers of all.
 SAME_PARTS = ("rnn_options", "storn_options", "vrnn_i", "srnn_options", "z_forcing_released", "z_forcing_elbo")
 
