@@ -30,16 +30,18 @@ def main(argv=None):
         help="module with classes of your own that the model has; may be given often",
     )
     args = parser.parse_args(argv)
-    sys.path.insert(0, "")
-    for name in args.modules:
-        importlib.import_module(name)
     import keras
 
     from zf_keras import SequenceModel
 
+    sys.path.insert(0, "")
     try:
+        for name in args.modules:
+            importlib.import_module(name)
         if args.model.endswith(".keras"):
             model = keras.saving.load_model(args.model, compile=False)
+            if not isinstance(model, SequenceModel):
+                raise ValueError(f"{args.model} holds a {type(model).__name__}, which is no model of zf_keras.")
         else:
             model = SequenceModel.from_preset(args.model)
         model.export(args.folder, args.format, args.overwrite)

@@ -16,6 +16,16 @@ from zf_keras.probability import float32
 COUNTS = ("batch_size", "length", "horizon", "num_samples")
 
 
+class Drawn(NamedTuple):
+    """Noise that is drawn where it is left out, and must be of that shape where it is given."""
+
+    draw: Callable  # of the sizes
+    shape: Callable  # of the other inputs, to the sizes
+
+    def __call__(self, given):
+        return self.draw(*self.shape(given))
+
+
 class Endpoint(NamedTuple):
     """One function of an exported model."""
 
@@ -108,11 +118,12 @@ def _scores(model):
     }
     if model.features["inputs"] != model.features["targets"]:
         del left_out["inputs"]
-    one_draw = {"noise": lambda given: _normal(*_leading(given["targets"]), dim)}
+    one_draw = {"noise": Drawn(_normal, lambda given: (*_leading(given["targets"]), dim))}
 
-    def draws(given):
+    def shape_of_draws(given):
         batch, time = _leading(given["targets"])
-        return _normal(batch, given["num_samples"], time, dim)
+        num_samples = tf.shape(given["noise"])[1] if "noise" in given else given["num_samples"]
+        return batch, num_samples, time, dim
 
     weighted = _with_width(num_samples=_count(), noise=_floats(None, None, None, dim))
     return {
@@ -125,8 +136,9 @@ def _scores(model):
         "log_likelihood": Endpoint(
             log_likelihood,
             {**inputs, **weighted},
-            {**left_out, "noise": draws, "num_samples": 1},
-            "Importance-weighted bound of num_samples draws, exact without latents: (batch,) nats.",
+            {**left_out, "noise": Drawn(_normal, shape_of_draws), "num_samples": 1},
+            "Importance-weighted bound of num_samples draws (those of the noise, if given), exact without latents: "
+            "(batch,) nats.",
         ),
         "encode": Endpoint(
             encode,
@@ -161,8 +173,8 @@ def _generation(model):
     def noise_of(shape):
         return {
             "temperature": 1.0,
-            "noise": lambda given: _normal(*shape(given), dim + model.head.normal_dim),
-            "uniform": lambda given: _uniform(*shape(given), model.head.uniform_dim),
+            "noise": Drawn(_normal, lambda given: (*shape(given), dim + model.head.normal_dim)),
+            "uniform": Drawn(_uniform, lambda given: (*shape(given), model.head.uniform_dim)),
         }
 
     inputs = _with_width(
@@ -172,6 +184,7 @@ def _generation(model):
     )
     prompt = _frames(model, "targets", None, None)
     prompt_noise = _with_width(prompt_noise=_floats(None, None, dim))
+    of_prompt = {"prompt_noise": Drawn(_normal, lambda given: (*_leading(given["prompt"]), dim))}
     return {
         "generate": Endpoint(
             generate,
@@ -184,14 +197,14 @@ def _generation(model):
             {"prompt": prompt, "horizon": _count(), **inputs, **prompt_noise},
             {
                 **noise_of(lambda given: (tf.shape(given["prompt"])[0], given["horizon"])),
-                "prompt_noise": lambda given: _normal(*_leading(given["prompt"]), dim),
+                **of_prompt,
             },
             "What may come after each prompt: (batch, horizon, features), or (batch, horizon) of tokens.",
         ),
         "state_after": Endpoint(
             lambda prompt, prompt_noise=None: {"state": _named(state_after(prompt, prompt_noise))},
             {"prompt": prompt, **prompt_noise},
-            {"prompt_noise": lambda given: _normal(*_leading(given["prompt"]), dim)},
+            of_prompt,
             "State after a prompt, its latents drawn from the posterior; the next x is the prompt's last frame.",
         ),
     }
@@ -244,7 +257,7 @@ def _streams(model):
         "score_step": Endpoint(
             score_step,
             _with_width(**stream, y=_frames(model, "targets", None), noise=_floats(None, dim)),
-            {"noise": lambda given: _normal(*_leading(given["x"], 1), dim)},
+            {"noise": Drawn(_normal, lambda given: (*_leading(given["x"], 1), dim))},
             "log p(y_t | z_t, state) with z_t drawn from the prior, (rows,) nats, and the state after the step.",
         ),
         "generate_step": Endpoint(
@@ -254,8 +267,8 @@ def _streams(model):
             ),
             {
                 "temperature": 1.0,
-                "noise": lambda given: _normal(*_leading(given["x"], 1), width),
-                "uniform": lambda given: _uniform(*_leading(given["x"], 1), uniform_dim),
+                "noise": Drawn(_normal, lambda given: (*_leading(given["x"], 1), width)),
+                "uniform": Drawn(_uniform, lambda given: (*_leading(given["x"], 1), uniform_dim)),
             },
             "A frame y_t drawn from the model, which is the next x, and the state after the step.",
         ),
@@ -301,8 +314,17 @@ def _flat(tensors):
     return flat
 
 
-def described(endpoint, format):
-    """An endpoint in words and shapes."""
+def described(endpoint, outputs, format):
+    """An endpoint in words and shapes. outputs: its flat outputs, tensors by name."""
     specs = flat_specs(endpoint, () if format == "tf_saved_model" else counts(endpoint))
-    inputs = {name: {"shape": spec.shape.as_list(), "dtype": spec.dtype.name} for name, spec in specs.items()}
-    return {"description": endpoint.doc, "inputs": inputs}
+    described = {"description": endpoint.doc, "inputs": _listed(specs), "outputs": _listed(_flat(outputs))}
+    if format == "tf_saved_model":
+        for name, fill in endpoint.left_out.items():
+            if name in specs:
+                kind = "drawn" if isinstance(fill, Drawn) else "filled in" if callable(fill) else fill
+                described["inputs"][name]["default"] = kind
+    return described
+
+
+def _listed(tensors):
+    return {name: {"shape": x.shape.as_list(), "dtype": x.dtype.name} for name, x in tensors.items()}

@@ -16,11 +16,13 @@ AXES = {1: ("batch",), 2: ("batch", "time"), 3: ("batch", "time", ""), 4: ("batc
 def write_files(model, table, folder, format):
     """Writes each endpoint of a table as a file that takes all its inputs flat, runs it and compares it with the model.
 
+    Returns:
+        dict. Name -> outputs.
+
     Raises:
         ValueError: the format can't hold the model.
     """
-    for name, endpoint in table.items():
-        _write_file(model, name, endpoint, folder, format)
+    return {name: _write_file(model, name, endpoint, folder, format) for name, endpoint in table.items()}
 
 
 def _write_file(model, name, endpoint, folder, format):
@@ -38,6 +40,7 @@ def _write_file(model, name, endpoint, folder, format):
     except Exception as error:  # a converter raises what it likes
         reason = str(error).strip().partition("\n")[0][:500]
         raise ValueError(f"format={format!r} can't hold {name} of this model: {reason}") from error
+    return function.get_concrete_function().structured_outputs
 
 
 def _example(model, specs, size):

@@ -62,9 +62,7 @@ class Export:
         folder = pathlib.Path(filepath)
         if not self.built:
             raise ValueError("The model is not built: fit it, load it, or call it on a batch before it is exported.")
-        if folder.exists() and not (overwrite and _is_export(folder)) and (folder.is_file() or any(folder.iterdir())):
-            how = "pass overwrite=True to replace it" if _is_export(folder) else "it is no export"
-            raise ValueError(f"`filepath` must be a new or empty folder. Received: {str(folder)!r}; {how}.")
+        _check_replaceable(folder, overwrite)
         if format != "tf_saved_model":
             self._check_files(format)
         _check_installed(format)
@@ -87,8 +85,23 @@ class Export:
             )
 
 
-def _is_export(folder):
-    return (folder / "endpoints.json").is_file()
+#: What an export may hold at its top, beside files of one endpoint.
+OWN = {"endpoints.json", "saved_model.pb", "fingerprint.pb", "variables", "assets"}
+
+
+def _check_replaceable(folder, overwrite):
+    """Raises a `ValueError` unless an export may be written: nothing is there, or an export and `overwrite`."""
+    wanted = f"`filepath` must be a new or empty folder. Received: {str(folder)!r}"
+    if folder.suffix in (".onnx", ".tflite", ".pb", ".keras"):
+        raise ValueError(f"{wanted}, the name of a file.")
+    if folder.is_symlink() or folder.is_file():
+        raise ValueError(f"{wanted}, which is a link or a file.")
+    names = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    strangers = sorted(name for name in names - OWN if not name.endswith((".onnx", ".tflite")))
+    if names and (strangers or "endpoints.json" not in names):
+        raise ValueError(f"{wanted}, which holds {(strangers or sorted(names))[0]}: it is no export, and left alone.")
+    if names and not overwrite:
+        raise ValueError(f"{wanted}, which holds an export: pass overwrite=True to replace it.")
 
 
 def _check_installed(format):
@@ -113,15 +126,15 @@ def _write(model, folder, format):
     with _without_cudnn(model):
         table = endpoints(model)
         if format == "tf_saved_model":
-            write_saved_model(model, table, folder)
+            outputs = write_saved_model(model, table, folder)
         else:
             table = {name: endpoint for name, endpoint in table.items() if name in HELD[format]}
-            write_files(model, table, folder, format)
+            outputs = write_files(model, table, folder, format)
     description = {
         "model": type(model).__name__,
         "format": format,
         "start": model.start_token if model.tokens else 0.0,
-        "endpoints": {name: described(endpoint, format) for name, endpoint in table.items()},
+        "endpoints": {name: described(endpoint, outputs[name], format) for name, endpoint in table.items()},
     }
     (folder / "endpoints.json").write_text(json.dumps(description, indent=1) + "\n")
 

@@ -5,23 +5,24 @@ from inspect import Parameter, Signature
 
 import tensorflow as tf
 
-from zf_keras.export.endpoints import counts, flat_function, flat_specs
+from zf_keras.export.endpoints import COUNTS, Drawn, counts, flat_function, flat_specs
 from zf_keras.layers.heads import BernoulliHead
 
 
 def write_saved_model(model, table, folder):
-    """Writes a SavedModel with the endpoints of a table as methods and as signatures."""
-    module, signatures = tf.Module(), {}
+    """Writes a SavedModel with the endpoints of a table as methods and as signatures; returns the outputs of each."""
+    module, signatures, outputs = tf.Module(), {}, {}
     module.model_variables = [variable.value for variable in model.variables]
     for name, endpoint in table.items():
-        run = _completed(model, endpoint)
+        run, outputs[name] = _completed(model, endpoint)
         setattr(module, name, _method(name, endpoint, run))
         signatures[name] = _signature(endpoint, run)
     tf.saved_model.save(module, str(folder), signatures)
+    return outputs
 
 
 def _completed(model, endpoint):
-    """An endpoint as a function of a dict of inputs, to a dict of outputs: what is left out is filled in."""
+    """An endpoint as a function of a dict of inputs to a dict of outputs, what is left out filled in; and these."""
     computed = {name: spec for name, spec in endpoint.inputs.items() if name not in counts(endpoint)}
 
     @tf.function(input_signature=[computed], autograph=False)
@@ -33,11 +34,23 @@ def _completed(model, endpoint):
 
     def run(given):
         for name, fill in endpoint.left_out.items():
-            if name in endpoint.inputs and name not in given:
-                given[name] = fill(given) if callable(fill) else tf.constant(fill, endpoint.inputs[name].dtype)
-        return compute({name: given[name] for name in computed})
+            if name in endpoint.inputs and name not in given and not callable(fill):
+                given[name] = tf.constant(fill, endpoint.inputs[name].dtype)
+        checks = [
+            tf.debugging.Assert(given[name] >= 1, [f"{name} must be at least 1."]) for name in COUNTS if name in given
+        ]
+        for name, fill in endpoint.left_out.items():
+            if isinstance(fill, Drawn) and name in given:
+                right = tf.reduce_all(tf.shape(given[name]) == tf.stack(fill.shape(given)))
+                wrong = [f"{name} must be of the shape", tf.stack(fill.shape(given)), "and is", tf.shape(given[name])]
+                checks.append(tf.debugging.Assert(right, wrong))
+        with tf.control_dependencies(checks):
+            for name, fill in endpoint.left_out.items():
+                if name in endpoint.inputs and name not in given:
+                    given[name] = fill(given)
+            return compute({name: given[name] for name in computed})
 
-    return run
+    return run, compute.structured_outputs
 
 
 def _method(name, endpoint, run):
@@ -72,22 +85,33 @@ def _signature(endpoint, run):
 
 
 def _checks(model, given):
-    """Assertions: a message in the place of a NaN."""
+    """Assertions on what is computed with: a message in the place of a NaN."""
     mask, checks = given.get("mask"), []
+
+    def check(right, message):
+        checks.append(tf.debugging.Assert(tf.reduce_all(right), [message]))
+
     if mask is not None:
-        padded = tf.reduce_all(tf.logical_or(mask[:, :-1], tf.logical_not(mask[:, 1:])))
-        checks.append(tf.debugging.Assert(padded, ["mask must be padded on the right: true, then false."]))
+        check(mask[:, :-1] | ~mask[:, 1:], "mask must be padded on the right: true, then false.")
+        check(mask[:, :1], "mask must have a valid step in every row.")
     for name in ("targets", "inputs", "prompt", "x", "y"):
         if name not in given:
             continue
         x = given[name]
+        if name in ("targets", "prompt"):
+            check(tf.shape(x)[1] > 0, f"{name} must have at least one step.")
         if mask is not None:
+            check(tf.shape(x)[:2] == tf.shape(mask), f"{name} must have the batch and time of mask.")
             x = tf.where(mask if model.tokens else mask[..., None], x, tf.zeros_like(x))
         if model.tokens:
-            right, wanted = (x >= 0) & (x < model.head.num_classes), f"tokens in [0, {model.head.num_classes})"
+            check((x >= 0) & (x < model.head.num_classes), f"{name} must be tokens in [0, {model.head.num_classes}).")
         elif isinstance(model.head, BernoulliHead) and name in ("targets", "prompt", "y"):
-            right, wanted = (x == 0) | (x == 1), "0 or 1"
+            check((x == 0) | (x == 1), f"{name} must be 0 or 1.")
         else:
-            right, wanted = tf.math.is_finite(x), "finite"
-        checks.append(tf.debugging.Assert(tf.reduce_all(right), [f"{name} must be {wanted}."]))
+            check(tf.math.is_finite(x), f"{name} must be finite.")
+    for name in ("noise", "prompt_noise", "uniform", "state"):
+        for x in tf.nest.flatten(given.get(name, [])):
+            check(tf.math.is_finite(x), f"{name} must be finite.")
+    if "temperature" in given:
+        check((given["temperature"] > 0) & tf.math.is_finite(given["temperature"]), "temperature must be > 0.")
     return checks
