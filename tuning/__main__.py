@@ -137,6 +137,8 @@ def run_search(args):
         if getattr(args, name) is not None:
             settings.append(f"training.{name}={getattr(args, name)}")
     recipe = recipes.load(args.recipe, args.small, settings)
+    if args.tuner == "hyperband":
+        check_hyperband(args.trials, recipe)
     directory = args.search_dir or Path("searches") / (recipe.name + ("-small" if args.small else ""))
     keys = ("tuner", "space", "trials", "budget_minutes", "seed", "keep_models", "workers", "memory_limit_mb")
     asked = {name: getattr(args, name) for name in keys}
@@ -144,7 +146,24 @@ def run_search(args):
         asked["space"] = str(Path(args.space).resolve())
     command = "python -m tuning " + shlex.join(sys.argv[1:])
     search = Search.begin(directory, recipe, data_directory(recipe, args.data_dir), asked | {"command": command})
-    chief(search, args, environment)
+    return chief(search, args, environment)
+
+
+def check_hyperband(trials, recipe):
+    """Raises a `SearchError` where Hyperband could cut no trial short."""
+    import keras_tuner
+
+    from tuning.oracles import new_oracle
+    from tuning.searches import OBJECTIVE, SearchError
+    from zoo import components
+
+    epochs = components.table(recipe, "training")["epochs"]
+    oracle = new_oracle("hyperband", keras_tuner.Objective(OBJECTIVE, "max"), trials, 0, epochs)
+    if not oracle.cuts_short:
+        raise SearchError(
+            f"Hyperband would cut no trial short: {trials} trials of {epochs} epochs are too few. It needs at least 3 "
+            f"epochs{f' and --trials {oracle.least}' if oracle.least else ''}; or choose --tuner bayesian or random."
+        )
 
 
 def run_resume(args):
@@ -159,23 +178,28 @@ def run_resume(args):
         budget = search.seconds / 60 + args.budget_minutes
     elif budget and search.seconds >= 60 * budget:
         raise SearchError(f"The {budget:g} minutes of the search are over. Say how many more by --budget-minutes.")
+    done = sum(trial["status"] != "unfinished" for trial in search.trials())
+    if args.trials is not None and args.trials < done:
+        raise SearchError(f"--trials must be at least {done}, the trials that are done. Received: {args.trials}.")
     asked = {name: getattr(args, name) for name in ("trials", "workers", "memory_limit_mb")}
-    search.change(budget_minutes=budget, **asked)
-    chief(search, args, environment)
+    return chief(search, args, environment, budget_minutes=budget, **asked)
 
 
-def chief(search, args, environment):
-    """Runs a search to its end or out of time, and reports."""
+def chief(search, args, environment, **changed):
+    """Runs a search to its end or out of time, and reports; returns the exit status."""
     from tuning.chief import Chief
     from tuning.report import write_report
 
     def say(line):
         print(line, flush=True)
 
-    complete = Chief(search, environment, args.address, args.port, say).run()
+    complete = Chief(search, environment, args.address, args.port, say).run(**changed)
     if not complete:
-        say(f"Out of time: `python -m tuning resume {search.directory} --budget-minutes MORE` goes on.")
+        directory = shlex.quote(str(search.directory))
+        say(f"Out of time: `python -m tuning resume {directory} --budget-minutes MORE` goes on.")
     print(*write_report(search), sep="\n")
+    statuses = {trial["status"] for trial in search.trials()}
+    return int("failed" in statuses and "completed" not in statuses)
 
 
 def check(args, environment):
@@ -187,8 +211,10 @@ def check(args, environment):
     check_address(args.address, args.trusted_network)
     for name, least in (("trials", 1), ("budget_minutes", 0.01), ("workers", 0), ("memory_limit_mb", 1), ("seed", 0)):
         value = getattr(args, name, None)
-        if value is not None and value < least:
+        if value is not None and not value >= least:
             raise SearchError(f"--{name.replace('_', '-')} must be at least {least}. Received: {value}.")
+    if not 0 <= args.port < 2**16:
+        raise SearchError(f"--port must be from 0 to 65535. Received: {args.port}.")
     if args.memory_limit_mb is not None and args.workers != 0 and not gpus(environment):
         raise SearchError("--memory-limit-mb: there is no NVIDIA GPU whose memory could be shared.")
 
@@ -212,8 +238,10 @@ def run_best(args):
 
 def run_report(args):
     from tuning.report import write_report
-    from tuning.searches import Search
+    from tuning.searches import Search, SearchError
 
+    if args.rows < 0:
+        raise SearchError(f"--rows must be at least 0. Received: {args.rows}.")
     print(*write_report(Search(args.search), args.rows), sep="\n")
 
 
@@ -239,14 +267,13 @@ def main(argv=None):
     from zoo.runs import RunError
 
     try:
-        COMMANDS[args.command](args)
+        return COMMANDS[args.command](args) or 0
     except (RunError, ImportError, OSError, ValueError, RuntimeError) as error:
         print(f"\npython -m tuning {args.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"\npython -m tuning {args.command}: interrupted; `resume` goes on.", file=sys.stderr)
         return 130
-    return 0
 
 
 if __name__ == "__main__":

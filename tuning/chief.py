@@ -2,6 +2,7 @@
 
 import collections
 import ipaddress
+import itertools
 import os
 import subprocess
 import sys
@@ -57,8 +58,11 @@ class Chief:
         self.signs = {}  # worker elsewhere -> (its last sign of life, when that was seen)
         self.shown, self.ended_before = None, None  # trials that had ended, at the last line and at the start
 
-    def run(self):
+    def run(self, **changed):
         """Returns whether the search is complete, rather than out of time.
+
+        Args:
+            **changed: settings of the search that are other than before, once no other process runs it.
 
         Raises:
             SearchError: another chief runs it, or its workers die again and again.
@@ -66,6 +70,8 @@ class Chief:
         try:
             with filelock.FileLock(self.search.path(LOCK), timeout=0):
                 self.search.path(STOP).unlink(missing_ok=True)
+                self.search.change(**changed)
+                self.count = self.search.settings["workers"]
                 try:
                     return self._run()
                 finally:
@@ -83,6 +89,8 @@ class Chief:
             os.environ.pop(name, None)  # the oracle itself, not a worker's
         self.oracle = oracle = Trials(self.search).oracle
         oracle.save()
+        if self.search.settings["tuner"] == "hyperband":
+            self.say(f"Hyperband of {oracle.max_trials} trials: {planned(oracle.plan())}.")
         server, servicer = self._serve()
         before, start, saved, at_rest = self.search.seconds, time.monotonic(), 0.0, 0
         if self.count == 0:
@@ -165,6 +173,9 @@ class Chief:
             again = "" if self.deaths[trial.trial_id] == DEATHS else " Another takes it up again."
             self.say(f"Worker {name} was killed by signal {-status} in trial {trial.trial_id}.{again}")
             if self.deaths[trial.trial_id] == DEATHS:
+                self.search.write_outcome(
+                    trial.trial_id, error=f"It killed {DEATHS} workers, the last by signal {-status}."
+                )
                 self.oracle.fail(name)
             return
         if now - self.begun[name] > 600:
@@ -228,6 +239,20 @@ class Chief:
         if left:
             parts.append(f"about {duration(max(0.0, min(left)))} left")
         self.say("; ".join(parts))
+
+
+def planned(brackets):
+    """To read: "15 of 9 epochs, 5 go on to 27, 2 to 80; 8 of 80 epochs"."""
+    parts = []
+    for bracket, group in itertools.groupby(brackets):
+        (count, epochs), *later = bracket
+        times = len(list(group))
+        if not later:
+            parts.append(f"{count * times} of {epochs} epochs")
+            continue
+        goes_on = ", ".join(f"{count} go on to {epochs}" for count, epochs in later)
+        parts.append((f"{times} times " if times > 1 else "") + f"{count} of {epochs} epochs, {goes_on}")
+    return "; ".join(parts)
 
 
 def duration(seconds):

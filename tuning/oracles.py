@@ -132,6 +132,27 @@ class Hyperband(Durable, keras_tuner.oracles.HyperbandOracle):
         super().__init__(hyperband_iterations=None, **kwargs)
         self.max_trials = max_trials
 
+    def plan(self):
+        """Its brackets: a list of lists of (trials, epochs), one for each time that the best go on."""
+        left, brackets = self._limit, []
+        while left > 0:
+            fitting = [number for number in range(self._get_num_brackets()) if self._bracket_size(number) <= left]
+            number = max(fitting, default=0)
+            rounds = range(number + 1)
+            sizes = [min(left, self._get_size(number, each)) for each in rounds]
+            brackets.append([(size, self._get_epochs(number, each)) for each, size in zip(rounds, sizes, strict=True)])
+            left -= sum(sizes)
+        return brackets
+
+    @property
+    def least(self):
+        """Trials of the smallest bracket that cuts any short; 0 where the epochs are too few."""
+        return self._bracket_size(1) if self._get_num_brackets() > 1 else 0
+
+    @property
+    def cuts_short(self):
+        return 0 < self.least <= self._limit
+
     def _bracket_size(self, number):
         return sum(self._get_size(number, round_number) for round_number in range(number + 1))
 

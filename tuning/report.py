@@ -4,6 +4,7 @@ import base64
 import csv
 import html
 import math
+import shlex
 
 import tomli_w
 
@@ -28,8 +29,10 @@ def write_best(search, rank, output):
         list of str. What was written, to show.
 
     Raises:
-        SearchError: there are not so many completed trials.
+        SearchError: there are not so many completed trials, or `output` can't be a recipe.
     """
+    if output.suffix != ".toml" or not output.parent.is_dir():
+        raise SearchError(f"--output must be a .toml file in a folder that is there. Received: {output}.")
     trials = ranked(search.trials())
     if not trials:
         raise SearchError(f"In {search.directory} no trial was completed.")
@@ -46,10 +49,12 @@ def write_best(search, rank, output):
         f"Search of {search.settings['date']}: {search.settings['command']}",
         "The best of many on one validation part: what it is worth shows on the test part, and with other seeds.",
     ]
-    write_whole(output, "".join(f"# {line}\n" for line in about) + "\n" + tomli_w.dumps(values))
-    recipes.load(str(output))
+    text = "".join(f"# {' '.join(line.split())}\n" for line in about) + "\n" + tomli_w.dumps(values)
+    recipes.from_text(str(output), text)
+    write_whole(output, text)
     shown = ", ".join(f"{key} = {value}" for key, value in flat(trial["settings"]).items())
-    return [f"{OBJECTIVE} {trial[OBJECTIVE]:.4f}: {shown}", f"  {output}: python -m zoo train {output}"]
+    command = f"python -m zoo train {shlex.quote(str(output))}"
+    return [f"{OBJECTIVE} {trial[OBJECTIVE]:.4f}: {shown}", f"  {output}: {command}"]
 
 
 def write_report(search, rows=20):
@@ -84,6 +89,10 @@ def write_report(search, rows=20):
     write_whole(search.path(PAGE), _page(search, table, keys, drawn))
     counts = [sum(trial["status"] == status for trial in trials) for status in ("completed", "failed", "unfinished")]
     summary = "{} trials: {} completed, {} failed, {} unfinished.".format(len(trials), *counts)
+    failed = next((trial for trial in trials if trial["error"]), None)
+    if failed:
+        reason = failed["error"].strip().splitlines()[-1][:300]
+        summary += f" Trial {failed['trial']} failed: {reason}"
     return ["", *text_table(table[:rows], keys), "", summary, f"  {search.path(PAGE)}"]
 
 

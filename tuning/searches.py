@@ -90,6 +90,12 @@ class Search:
         self.settings |= {name: value for name, value in settings.items() if value is not None}
         write_whole(self.path(SEARCH), json.dumps(self.settings, indent=1) + "\n")
 
+    def write_outcome(self, trial_id, **known):
+        """Writes what is known of a trial beside Keras Tuner's own: settings, seconds, error."""
+        path = self.path(PROJECT) / f"trial_{trial_id}" / OUTCOME
+        before = json.loads(path.read_text()) if path.exists() else {}
+        write_whole(path, json.dumps(before | known, indent=1))
+
     def check_backend(self):
         if self.settings["backend"] != keras.config.backend():
             raise SearchError(

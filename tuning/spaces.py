@@ -12,6 +12,7 @@ import copy
 import importlib
 import importlib.util
 import math
+import traceback
 from pathlib import Path
 
 from zoo.checks import RecipeError, check, lookup
@@ -75,9 +76,12 @@ def find(name, recipe):
             spec.loader.exec_module(module)
         else:
             module = importlib.import_module(source)
-        return getattr(module, function)
-    except (ImportError, OSError, AttributeError, SyntaxError) as error:
-        raise SpaceError(f"--space {name}: {error}.") from error
+        found = getattr(module, function)
+    except Exception as error:  # somebody's own code
+        raise SpaceError(f"--space {name}: {type(error).__name__}: {error}.") from error
+    if not callable(found):
+        raise SpaceError(f"--space {name}: must be a function. Received: {found!r:.100}.")
+    return found
 
 
 def check_space(space, recipe, draws=20):
@@ -95,8 +99,13 @@ def check_space(space, recipe, draws=20):
             hp.merge([each])
             if hp.is_active(each):
                 hp.values[each.name] = each.random_sample(1000 * draw + number)
-        settings = space(hp, recipe)
-        if not isinstance(settings, dict) or not settings:
+        try:
+            settings = space(hp, recipe)
+        except Exception as error:  # somebody's own code
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{frame.filename}, line {frame.lineno}"
+            raise SpaceError(f"The space raised {type(error).__name__}: {error} ({where}).") from error
+        if not isinstance(settings, dict) or not settings or not all(isinstance(key, str) for key in settings):
             raise SpaceError(
                 f"A space must return a dict of settings, such as {{'model.units': 64}}. Received: {settings!r}."
             )

@@ -6,7 +6,6 @@ stopped.
 """
 
 import gc
-import json
 import os
 import shutil
 import time
@@ -18,10 +17,9 @@ import keras_tuner
 from keras_tuner.engine.base_tuner import BaseTuner
 
 from tuning.oracles import new_oracle
-from tuning.searches import OBJECTIVE, OUTCOME, PROJECT, RUN
+from tuning.searches import OBJECTIVE, PROJECT, RUN
 from tuning.spaces import recipe_with
 from zoo import runs, training
-from zoo.files import write_whole
 
 
 class Trials(BaseTuner):
@@ -62,16 +60,19 @@ class Trials(BaseTuner):
             FatalRuntimeError: no trial could do better: the data or the disk is at fault.
         """
         values = trial.hyperparameters.values
-        outcome = Path(self.get_trial_dir(trial.trial_id)) / OUTCOME
-        known = {"settings": self.search_folder.space(trial.hyperparameters)}
-        write_whole(outcome, json.dumps(known, indent=1))
         start, error = time.perf_counter(), None
         try:
-            run = self._run(trial.trial_id, known["settings"], values.get("tuner/trial_id"))
+            settings = self.search_folder.space(trial.hyperparameters)
+            self.search_folder.write_outcome(trial.trial_id, settings=settings, error=None)
+            recipe = recipe_with(self.search_folder.recipe, settings)
+        except Exception as failure:  # the space is the user's own
+            self._fail(trial, f"The space: {type(failure).__name__}: {failure}")
+        try:
+            run = self._run(trial.trial_id, recipe, values.get("tuner/trial_id"))
             run.load_data()
         except (OSError, runs.RunError) as failure:
             raise keras_tuner.errors.FatalRuntimeError(str(failure)) from failure
-        print(f"Trial {trial.trial_id}: {known['settings']}", flush=True)
+        print(f"Trial {trial.trial_id}: {settings}", flush=True)
         try:
             training.train(run, verbose=0, until=values.get("tuner/epochs"))
         except runs.RunError as failure:
@@ -82,14 +83,18 @@ class Trials(BaseTuner):
             error = traceback.format_exc()
         finally:
             _free_memory()
-        known["seconds"] = round(time.perf_counter() - start, 1)
-        write_whole(outcome, json.dumps(known | {"error": error}, indent=1))
+        seconds = round(time.perf_counter() - start, 1)
+        self.search_folder.write_outcome(trial.trial_id, seconds=seconds)
         if error:
-            print(f"Trial {trial.trial_id} failed: {error}", flush=True)
-            raise keras_tuner.errors.FailedTrialError(error)
+            self._fail(trial, error)
         best = max(run.rows(), key=lambda row: row[OBJECTIVE])
         print(f"Trial {trial.trial_id}: {OBJECTIVE} {best[OBJECTIVE]:.4f} after epoch {best['epoch']}", flush=True)
         return {OBJECTIVE: best[OBJECTIVE]}
+
+    def _fail(self, trial, error):
+        self.search_folder.write_outcome(trial.trial_id, error=error)
+        print(f"Trial {trial.trial_id} failed: {error}", flush=True)
+        raise keras_tuner.errors.FailedTrialError(error)
 
     def on_trial_end(self, trial):
         super().on_trial_end(trial)
@@ -100,7 +105,7 @@ class Trials(BaseTuner):
     def _run_folder(self, trial_id):
         return Path(self.get_trial_dir(trial_id)) / RUN
 
-    def _run(self, trial_id, settings, past_id):
+    def _run(self, trial_id, recipe, past_id):
         """The run of a trial: as it is, a copy of the one it goes on with, or a new one."""
         folder, search = self._run_folder(trial_id), self.search_folder
         if (folder / runs.RECIPE).exists():
@@ -113,7 +118,7 @@ class Trials(BaseTuner):
             os.replace(partial, folder)
             return runs.Run(folder)
         shutil.rmtree(folder, ignore_errors=True)  # killed before it had begun
-        return runs.Run.begin(folder, recipe_with(search.recipe, settings), False, search.settings["data"])
+        return runs.Run.begin(folder, recipe, False, search.settings["data"])
 
 
 def forget_models(folder):

@@ -219,11 +219,19 @@ def test_assets(saved, tmp_path):
     for wrong in ({"mean": np.nan}, {"mean": "1"}, [1.0], {"mean": [[1.0], "a"]}, {1: 2.0}):
         with pytest.raises(ValueError, match="`statistics` must"):
             model.save_to_preset(tmp_path / "wrong", statistics=wrong)
+    for wrong in (
+        {"licence": 5},
+        {"description": b"x"},
+        {"results": {"elbo": object()}},
+        {"results": {"elbo": np.nan}},
+    ):
+        with pytest.raises(ValueError, match=f"`{next(iter(wrong))}` must"):
+            model.save_to_preset(tmp_path / "wrong", **wrong)
     assert not (tmp_path / "wrong").exists()
 
 
 def test_card(trained, tmp_path):
-    trained.save_to_preset(tmp_path / "a", "A sentence.", "CC-BY-4.0", results={"elbo": -2.5})
+    trained.save_to_preset(tmp_path / "a", "A sentence.", "CC-BY-4.0", results={"elbo": np.float32(-2.5)})
     card = (tmp_path / "a" / "README.md").read_text()
     assert card.startswith('---\nlibrary_name: zf_keras\nlicense: "cc-by-4.0"\n') and "\n# a\n\nA sentence.\n" in card
     for part in (

@@ -39,13 +39,20 @@ def test_help(command, capsys):
 
 def test_what_is_refused(tmp_path, capsys):
     search = ("search", "digits/z_forcing", "--search-dir", tmp_path / "new")
+    (tmp_path / "mine.py").write_text("def space(hp, recipe):\n    return {'model.units': 1 // 0}\n")
+    broken = f"{tmp_path / 'mine.py'}:space"
     cases = (
         (("search", "digits/z_forcin"), "The nearest is 'digits/z_forcing'"),
         ((*search, "--set", "model.unit=3"), "unknown key 'model.unit'"),
         ((*search, "--trials", 0), "--trials must be at least 1. Received: 0."),
         ((*search, "--workers", -1), "--workers must be at least 0. Received: -1."),
         ((*search, "--seed", -1), "--seed must be at least 0. Received: -1."),
-        ((*search, "--space", "nowhere.py:space"), "nowhere.py:space: [Errno 2]"),
+        ((*search, "--space", "nowhere.py:space"), "nowhere.py:space: FileNotFoundError: [Errno 2]"),
+        ((*search, "--space", broken), "The space raised ZeroDivisionError: division by zero"),
+        ((*search, "--space", f"{broken}s"), "has no attribute 'spaces'"),
+        ((*search, "--port", 2**16), "--port must be from 0 to 65535. Received: 65536."),
+        ((*search, "--budget-minutes", "nan"), "--budget-minutes must be at least 0.01. Received: nan."),
+        ((*search, "--tuner", "hyperband", "--trials", 10), "It needs at least 3 epochs and --trials 11"),
         ((*search, "--address", "0.0.0.0"), "not authenticated"),
         (("search", "timit/z_forcing", "--data-dir", tmp_path), "python -m zoo prepare timit/z_forcing"),
         (("resume", tmp_path), "is not the folder of a search: it has no search.json"),

@@ -10,6 +10,7 @@ import keras_tuner
 import numpy as np
 import pytest
 
+from tuning.chief import planned
 from tuning.oracles import COMPLETED, FAILED, RUNNING, new_oracle
 
 OBJECTIVE = keras_tuner.Objective("val_elbo", "max")
@@ -99,6 +100,8 @@ def test_bayesian_guesses_of_running_trials_are_like_what_the_others_gave(tmp_pa
 @pytest.mark.parametrize("workers", [1, 3])
 def test_hyperband_is_planned_for_its_number_of_trials(tmp_path, workers):
     oracle = oracle_in(tmp_path, "hyperband", 27)
+    assert oracle.plan() == [[(15, 9), (5, 27), (2, 80)], [(5, 80)]]
+    assert planned(oracle.plan()) == "15 of 9 epochs, 5 go on to 27, 2 go on to 80; 5 of 80 epochs"
     search(oracle, workers)
     rungs = collections.Counter((each["tuner/initial_epoch"], each["tuner/epochs"]) for each in values(oracle))
     # 15 of 9 epochs, of which 5 go on to 27 and 2 to 80; then 5 of 80 at once.

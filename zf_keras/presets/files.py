@@ -30,7 +30,7 @@ def read_metadata(directory, root=None):
         ValueError: it is damaged, or of a newer format.
     """
     if not Path(directory).is_dir():
-        raise FileNotFoundError(f"There is no folder {directory}.")
+        raise FileNotFoundError(f"{directory} is not a folder, and so no preset.")
     if not (Path(directory) / METADATA).exists():
         raise FileNotFoundError(f"{directory} is not a preset: it has no {METADATA}.")
     metadata = read_json(directory, METADATA, root)
@@ -82,6 +82,8 @@ def inside(directory, name, root=None):
 def read_json(directory, name, root=None):
     """The object in a JSON file of a preset, of bounded size and depth."""
     path = inside(directory, name, root)
+    if not path.is_file():
+        raise ValueError(f"{directory} is damaged: {name} is no file.")
     size = path.stat().st_size
     if size > JSON_BYTES[name]:
         raise ValueError(f"{path} is refused: it has {size} bytes, of at most {JSON_BYTES[name]}.")

@@ -44,8 +44,10 @@ def find(preset):
     Raises:
         FileNotFoundError: there is none.
         ImportError: huggingface_hub is not installed.
-        ValueError: it is not the name of a preset on the hub.
+        ValueError: it is no name and no path, or not the name of a preset on the hub.
     """
+    if not isinstance(preset, str | Path) or not str(preset):
+        raise ValueError(f"`preset` must be a name, a folder, or hf://user/repo. Received: {preset!r:.100}.")
     if isinstance(preset, str) and preset.startswith(HUB):
         return _download(preset)
     if isinstance(preset, str) and preset in _bundled():

@@ -7,9 +7,11 @@ are those that Keras knows already. A checksum in the folder itself tells damage
 import datetime
 import difflib
 import importlib.metadata
+import json
 from pathlib import Path
 
 import keras
+import numpy as np
 from keras import ops
 
 from zf_keras.folders import whole_folder
@@ -154,6 +156,13 @@ class Presets:
         if not self.built:
             raise ValueError("The model is not built: fit it, or call `build`, before `save_to_preset`.")
         _check_registered(type(self))
+        for name, value in (("description", description), ("licence", licence), ("card", card)):
+            if not isinstance(value, str) and (value is not None or name == "description"):
+                raise ValueError(f"`{name}` must be a string. Received: {name}={value!r:.100}.")
+        try:
+            results = json.loads(json.dumps(results, default=_number, allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"`results` must be a dict of JSON values. {error}.") from error
         vocabulary = checked_vocabulary(vocabulary, self)
         if statistics is not None:
             statistics = checked_statistics(statistics)
@@ -183,6 +192,12 @@ class Presets:
             text = make_card(self, Path(directory).name, metadata, card)
             (folder / files.CARD).write_text(text, encoding="utf-8")
             files.write_json(folder / files.METADATA, metadata | {"files": files.listed(folder)})
+
+
+def _number(value):
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"Received a {type(value).__name__}")
 
 
 def _check_layers(path, config, arrays):
