@@ -48,7 +48,7 @@ def test_what_is_refused(tmp_path, capsys):
         ((*search, "--workers", -1), "--workers must be at least 0. Received: -1."),
         ((*search, "--seed", -1), "--seed must be at least 0. Received: -1."),
         ((*search, "--space", "nowhere.py:space"), "nowhere.py:space: FileNotFoundError: [Errno 2]"),
-        ((*search, "--space", broken), "The space raised ZeroDivisionError: division by zero"),
+        ((*search, "--space", broken), "The space raised ZeroDivisionError: integer division"),
         ((*search, "--space", f"{broken}s"), "has no attribute 'spaces'"),
         ((*search, "--port", 2**16), "--port must be from 0 to 65535. Received: 65536."),
         ((*search, "--budget-minutes", "nan"), "--budget-minutes must be at least 0.01. Received: nan."),
@@ -109,3 +109,19 @@ def test_duration():
         "1 h 00 min",
         "3 h 20 min",
     ]
+
+
+def test_a_space_that_fails_in_its_trials(tmp_path, capsys):
+    """The trials are marked as failed, the report says why, and where all failed the exit status too."""
+    (tmp_path / "mine.py").write_text(
+        "import os\n\n"
+        "def space(hp, recipe):\n"
+        "    units = hp.Choice('units', [2, 3, 4])\n"
+        "    if os.environ.get('KERASTUNER_TUNER_ID'):\n"
+        "        raise KeyError('late')\n"
+        "    return {'model.units': units}\n"
+    )
+    options = ["--small", "--trials", "2", "--tuner", "random", "--space", f"{tmp_path / 'mine.py'}:space"]
+    assert tuning.main(["search", "digits_presets/rnn", *options, "--search-dir", str(tmp_path / "search")]) == 1
+    assert "2 failed" in (out := capsys.readouterr().out) and "Trial 0 failed: The space: KeyError: 'late'" in out
+    assert (tmp_path / "search" / "trials.csv").read_text().count("KeyError: 'late'") == 2
