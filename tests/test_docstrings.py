@@ -71,12 +71,18 @@ def test_readme(names):
     assert names["latents"].mean.shape == (250, 8, 16)
 
 
-def test_docs_of_presets(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    text = (pathlib.Path(__file__).parents[1] / "docs" / "presets.md").read_text()
+def names_of_docs(page):
+    """What the examples of a page define, run in the current folder."""
+    text = (pathlib.Path(__file__).parents[1] / "docs" / page).read_text()
     names = {}
     for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         exec(code, names)
+    return names
+
+
+def test_docs_of_presets(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = names_of_docs("presets.md")
     assert names["samples"].shape == (16, 8, 8) and names["scores"].shape == (250,)
     assert names["fresh"].units == 64 and names["again"].units == names["same"].units == 24
     assert names["text"].startswith("ab")
@@ -85,10 +91,7 @@ def test_docs_of_presets(tmp_path, monkeypatch):
 @pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="what it runs is TensorFlow's, and is run there")
 def test_docs_of_export(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text = (pathlib.Path(__file__).parents[1] / "docs" / "export.md").read_text()
-    names = {}
-    for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
-        exec(code, names)
+    names = names_of_docs("export.md")
     assert names["images"].shape == (4, 8, 8) and names["endings"].shape == (256, 3, 8)
     bound = zf_keras.ZForcing.from_preset("z_forcing_digits").log_likelihood(names["image"][None], 500, seed=0)
     totals = [names["total"](names["image"]) for _ in range(5)]

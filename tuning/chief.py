@@ -48,7 +48,6 @@ class Chief:
     def __init__(self, search, environment, address="127.0.0.1", port=0, say=print):
         self.search = search
         self.environment = environment
-        self.count = search.settings["workers"]
         self.address = address
         self.port = port
         self.say = say
@@ -57,6 +56,11 @@ class Chief:
         self.idle_deaths = collections.Counter()  # worker -> how often it ended otherwise
         self.signs = {}  # worker elsewhere -> (its last sign of life, when that was seen)
         self.shown, self.ended_before = None, None  # trials that had ended, at the last line and at the start
+
+    @property
+    def count(self):
+        """Number of workers on this machine."""
+        return self.search.settings["workers"]
 
     def run(self, **changed):
         """Returns whether the search is complete, rather than out of time.
@@ -71,7 +75,6 @@ class Chief:
             with filelock.FileLock(self.search.path(LOCK), timeout=0):
                 self.search.path(STOP).unlink(missing_ok=True)
                 self.search.change(**changed)
-                self.count = self.search.settings["workers"]
                 try:
                     return self._run()
                 finally:
