@@ -59,7 +59,7 @@ def set_random_weights(model, scale=0.5, seed=0):
 
 def total_loss(model, data, noise, names=None):
     """The loss of a batch with given noise; of the terms in `names` alone, if given."""
-    terms, weights = model.loss_terms(data, noise=noise), model.term_weights()
+    terms, weights = model.loss_terms(data, noise=noise), model.current_weights()
     return ops.mean(sum(w * terms[n] for n, w in weights.items() if names is None or n in names))
 
 

@@ -17,6 +17,8 @@ from tests.models.table import NUM_CLASSES, make, sequences
 from tests.support import normal
 from zf_keras import DistributionHead, ZForcing, probability
 from zf_keras.__main__ import main
+from zf_keras.inference import generation, latents
+from zf_keras.inference.likelihood import log_weight
 
 #: Every model, every output.
 CASES = {
@@ -71,24 +73,24 @@ class Own:
 
     def log_likelihood(self, data, noise):
         """noise: (batch, K, time, noise_dim)."""
-        draws = [ops.convert_to_numpy(self.model._log_weights(data, noise[:, k])) for k in range(noise.shape[1])]
+        draws = [ops.convert_to_numpy(log_weight(self.model, data, noise[:, k])) for k in range(noise.shape[1])]
         return np.logaddexp.reduce(draws, axis=0) - np.log(len(draws))
 
     def generate(self, noise, uniform, temperature, prompt=None, prompt_noise=None):
         model, dim = self.model, self.model.noise_dim
         if prompt is None:
-            state, x = model.initial_state(len(noise)), model._start(len(noise))
+            state, x = model.initial_state(len(noise)), generation.start_frame(model, len(noise))
         else:
-            state, x = model._state_after(prompt, prompt_noise), model.head.as_values(prompt[:, -1])
+            state, x = generation.state_after(model, prompt, prompt_noise), model.head.as_values(prompt[:, -1])
         frame_noise = (noise[..., dim:], uniform)
         temperature = ops.convert_to_tensor(temperature, "float32")
-        return ops.convert_to_numpy(model._generate(state, x, noise[..., :dim], frame_noise, temperature))
+        return ops.convert_to_numpy(generation.draw_frames(model, state, x, noise[..., :dim], frame_noise, temperature))
 
     def steps(self, state, x, y, noise):
         """log p(y | state, x) for given latent noise, and the state after it."""
         state = keras.tree.pack_sequence_as(self.model.initial_state(1), list(state.values()))
-        params, state = self.model.make_generate_step()(state, self.model.embed(x), noise)
-        return ops.convert_to_numpy(self.model.head.log_prob(params, y)), named(state)
+        steps, state = self.model.step(self.model.step_weights(), state, self.model.embed(x), noise)
+        return ops.convert_to_numpy(self.model.head.log_prob(steps.output, y)), named(state)
 
 
 @pytest.fixture(scope="session")
@@ -155,7 +157,7 @@ def test_saved_model(name, tensorflow_only, tmp_path):
         expected[f"ll{label}", ""] = own.log_likelihood(data, draws)
         if dim:
             call(f"encode{label}", "encode", **data, noise=noise)
-            encoding = model._encode(data, noise)
+            encoding = latents.posterior(model, data, noise)
             expected |= {(f"encode{label}", key): x for key, x in zip(("mean", "sample"), encoding, strict=True)}
         noise, uniform = noise_of(model, len(lengths), max(lengths))
         sizes = {"batch_size": np.int32(len(lengths)), "length": np.int32(max(lengths)), "temperature": np.float32(0.7)}
@@ -173,7 +175,7 @@ def test_saved_model(name, tensorflow_only, tmp_path):
         expected[f"continue{label}", ""] = own.generate(noise, uniform, 1.3, prompt, prompt_noise)
 
     # One step: from the state after a prompt, a frame of it given.
-    state = named(model._state_after(prompt, prompt_noise))
+    state = named(generation.state_after(model, prompt, prompt_noise))
     call("after", "state_after", prompt=prompt, prompt_noise=prompt_noise)
     expected |= {("after", key): x for key, x in state.items()}
     x, y, noise = prompt[:, 2], data["targets"][:, 3], normal(2, dim, seed=3)
@@ -272,7 +274,7 @@ def test_onnx_and_litert(name, tmp_path):
     np.testing.assert_allclose(found, own.log_likelihood(data, draws), **tolerance)
     if dim:
         found = run("encode", **data, inputs=inputs, noise=noise)
-        for key, value in zip(("mean", "sample"), model._encode(data, noise), strict=True):
+        for key, value in zip(("mean", "sample"), latents.posterior(model, data, noise), strict=True):
             np.testing.assert_allclose(found[key], value, **tolerance)
 
     # Step by step it is the model's own loop.
@@ -282,7 +284,7 @@ def test_onnx_and_litert(name, tmp_path):
     litert = interpreter.get_signature_runner()
     steps = {"onnx": lambda **given: run("generate_step", **given), "litert": lambda **given: litert(**given)}
     for step in steps.values():
-        state, x = named(model.initial_state(2)), ops.convert_to_numpy(model._start(2))
+        state, x = named(model.initial_state(2)), ops.convert_to_numpy(generation.start_frame(model, 2))
         for t in range(6):
             drawn = with_width(noise=noise[:, t], uniform=uniform[:, t], temperature=np.array(0.7, "float32"))
             out = step(**state, x=x, **drawn)

@@ -70,11 +70,6 @@ def reparametrized(mean, log_variance, noise):
     return mean + ops.exp(0.5 * log_variance) * noise
 
 
-def given(mean, log_variance, value):
-    """In the place of `reparametrized`: the value itself, for latents that are not to be drawn."""
-    return value
-
-
 def sample(distribution, uniform):
     """One draw by TFP, seeded by the first two of `uniform`, numbers in [0, 1), (..., 2)."""
     seed_dtype = "int32" if keras.config.backend() == "tensorflow" else "uint32"

@@ -20,18 +20,18 @@ def grid(dim):
 def exact_log_likelihood(model, y):
     """log p(y_1, y_2): the generative step on a grid of noise, integrated over both steps."""
     noise, weights = grid(model.noise_dim)
-    n, step = len(noise), model.make_generate_step()
+    n, weights_of_step = len(noise), model.step_weights()
 
     def log_prob(params, t):
         return ops.convert_to_numpy(model.head.log_prob(params, np.repeat(y[None, t], len(params), 0)))
 
     x = ops.convert_to_tensor(np.zeros((n, y.shape[-1]), "float32"))
-    params, state = step(model.initial_state(n), model.embed(x), ops.convert_to_tensor(noise))
-    first = log_prob(params, 0)
+    steps, state = model.step(weights_of_step, model.initial_state(n), model.embed(x), ops.convert_to_tensor(noise))
+    first = log_prob(steps.output, 0)
     state = keras.tree.map_structure(lambda s: ops.repeat(s, n, axis=0), state)
     x = ops.convert_to_tensor(np.repeat(y[None, 0], n * n, 0))
-    params, _ = step(state, model.embed(x), ops.convert_to_tensor(np.tile(noise, (n, 1))))
-    second = log_prob(params, 1).reshape(n, n)
+    steps, _ = model.step(weights_of_step, state, model.embed(x), ops.convert_to_tensor(np.tile(noise, (n, 1))))
+    second = log_prob(steps.output, 1).reshape(n, n)
     return np.log(weights @ (np.exp(first.astype("float64")) * (np.exp(second.astype("float64")) @ weights)))
 
 

@@ -8,7 +8,6 @@ from keras import ops
 from tests.models.table import CASES, FEATURES, LATENT, make, sequences
 from tests.support import normal, path
 from zf_keras import RNN, SRNN, STORN, VRNN, VariationalBiLSTM, ZForcing
-from zf_keras.probability import given
 
 K = 1e-3  # small enough that the LSTM is linear
 E = 1e-2  # small enough that a hidden unit, E * input + 1, is linear
@@ -94,20 +93,29 @@ def test_generated_sequences_follow_the_model(cls, numbers):
             np.testing.assert_allclose(covariance_in_time, lagged, atol=10 * error * np.sqrt(previous))
 
 
+@pytest.mark.parametrize("source", ["given", "posterior"])
 @pytest.mark.parametrize("name", LATENT)
-def test_the_generative_step_given_the_posterior_s_latents_is_inference(name):
-    """Outputs of every step, and the state after the last, which goes on from a prompt."""
-    model, x = make(name), sequences(count=4)
-    noise = normal(4, 5, model.noise_dim, seed=1)
-    inputs, targets, _ = model.sequences(x)
-    steps, last = model.infer(model.embed(inputs), model.embed(targets), None, ops.convert_to_tensor(noise), False)
-    generate_step, state = model.make_generate_step(given), model.initial_state(4)
-    latents = np.concatenate([ops.convert_to_numpy(steps.latent), noise[..., model.latent_dim :]], axis=-1)
+def test_the_step_is_that_of_inference(name, source):
+    """Given the posterior's latents, or drawing them: parameters of every step, and the state after the last."""
+    model, sequence = make(name), sequences(count=4)
+    noise = ops.convert_to_tensor(normal(4, 5, model.noise_dim, seed=1))
+    batch = model.sequences(sequence)
+    x, y = model.embed(batch.inputs), model.embed(batch.targets)
+    context = model.context(x, y, None, False)
+    expected, last = model.infer(x, context, batch, noise, False)
+    read = context.a if isinstance(model, SRNN) else context
+    state = model.initial_state(4)
+    weights = model.step_weights("prior" if source == "given" else "posterior")
     for t in range(5):
-        params, state = generate_step(state, model.embed(inputs[:, t]), ops.convert_to_tensor(latents[:, t]))
-        np.testing.assert_allclose(params, steps.output[:, t], rtol=1e-4, atol=1e-5)
-    for actual, expected in zip(keras.tree.flatten(state), keras.tree.flatten(last), strict=True):
-        np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
+        chosen = {"latent": expected.latent[:, t]} if source == "given" else {"context": read[:, t]}
+        steps, state = model.step(weights, state, x[:, t], noise[:, t], **chosen)
+        np.testing.assert_allclose(steps.output, expected.output[:, t], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(steps.latent, expected.latent[:, t], rtol=1e-4, atol=1e-5)
+        for gaussian in ("prior",) if source == "given" else ("prior", "posterior"):
+            for actual, wanted in zip(getattr(steps, gaussian), getattr(expected, gaussian), strict=True):
+                np.testing.assert_allclose(actual, wanted[:, t], rtol=1e-4, atol=1e-5)
+    for actual, wanted in zip(keras.tree.flatten(state), keras.tree.flatten(last), strict=True):
+        np.testing.assert_allclose(actual, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_generation_needs_no_backward_lstm():

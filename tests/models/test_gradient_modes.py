@@ -18,7 +18,7 @@ def by_mode(request):
     noise = normal(6, 5, 2, seed=1)
     for mode in MODES:
         model = make("z_forcing", auxiliary_gradient=mode, auxiliary=request.param)
-        losses = {term: lambda m=model, t=term: total_loss(m, sequences(), noise, (t,)) for term in model.term_names}
+        losses = {term: lambda m=model, t=term: total_loss(m, sequences(), noise, (t,)) for term in model.loss_weights}
         for term, grads in all_gradients(losses, model.trainable_weights).items():
             result[mode, term] = dict(zip(map(path, model.trainable_weights), grads, strict=True))
     return result
@@ -66,11 +66,12 @@ def test_backward_output_trains_the_encoder_in_every_mode(by_mode):
 def test_the_target_is_stopped():
     """The gradient is that of a cost whose target is a constant."""
     model, data, noise = make("z_forcing"), sequences(), normal(6, 5, 2, seed=1)
-    states = ops.convert_to_numpy(model(data, noise=noise).extra["backward_states"])
+    y = model.embed(model.sequences(data).targets)
+    states = ops.convert_to_numpy(model.context(None, y, None, False))
 
     def with_constant_target():
         steps = model(data, noise=noise)
-        cost = model.auxiliary_decoder.nll(steps.extra["auxiliary"], states)
+        cost = model.auxiliary_decoder.nll(model.auxiliary_decoder(steps.latent), states)
         return model.alpha * ops.mean(ops.sum(cost, axis=1))
 
     expected = named_gradients(with_constant_target, model)

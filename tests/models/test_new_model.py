@@ -3,15 +3,15 @@
 import keras
 import numpy as np
 from keras import ops
-from zf_keras.models.stochastic_rnn import Steps, StochasticRNN
 
 from tests.models.table import sequences
 from tests.support import set_random_weights
+from zf_keras.models.latent import LatentModel, LatentSteps
 from zf_keras.probability import reparametrized, standard_normal
 
 
 @keras.saving.register_keras_serializable("tests")
-class Toy(StochasticRNN):
+class Toy(LatentModel):
     """z_t ~ N(0, I) and y_t ~ f_o([x_t, z_t]), no state at all; the posterior sees y_t."""
 
     head_input_dim = property(lambda self: self.latent_dim + self.features["targets"])
@@ -19,20 +19,20 @@ class Toy(StochasticRNN):
     def build_networks(self, input_dim, target_dim):
         self.posterior = self.new_gaussian("posterior", target_dim)
 
-    def infer(self, inputs, targets, mask, noise, training):
-        posterior = self.posterior(targets)
-        z = reparametrized(*posterior, noise)
-        return Steps(self.head(ops.concatenate([inputs, z], -1)), standard_normal(z), posterior, z, {}), ()
+    def context(self, x, y, mask, training):
+        return self.posterior(y)
+
+    def infer(self, x, context, sequences, noise, training):
+        z = reparametrized(*context, noise)
+        output = self.head(ops.concatenate([x, z], -1))
+        return self.latent_steps(sequences, output, standard_normal(z), context, z), ()
 
     def initial_state(self, batch_size):
         return ()
 
-    def make_generate_step(self, draw=reparametrized):
-        def generate_step(state, x, noise):
-            z = draw(*standard_normal(noise), noise)
-            return self.head(ops.concatenate([x, z], -1)), state
-
-        return generate_step
+    def step(self, weights, state, x, noise, context=None, latent=None):
+        z = noise if latent is None else latent
+        return LatentSteps(self.head(ops.concatenate([x, z], -1)), standard_normal(z), None, z, {}), state
 
 
 def test_a_toy_model(tmp_path):

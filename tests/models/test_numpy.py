@@ -257,7 +257,7 @@ def test_terms(model_class, row):
 def test_steps(model_class, row):
     model, data, noise, _, expected = make(model_class, row)
     steps = model(data, noise=noise)
-    actual = {"output": steps.output, "log_weight": model.step_log_weights(steps, model.sequences(data))}
+    actual = {"output": steps.output, "log_weight": steps.log_weight()}
     if model.noise_dim:
         actual |= {"z": steps.latent, "prior": ops.stack(steps.prior, 2), "posterior": ops.stack(steps.posterior, 2)}
     assert set(actual) == set(expected)

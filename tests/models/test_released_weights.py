@@ -43,7 +43,8 @@ def test_terms(case):
 def test_backward_states_and_latent_densities(case):
     model, data, noise, arrays, _ = case
     steps = model(data, noise=noise)
-    states = ops.convert_to_numpy(steps.extra["backward_states"]).swapaxes(0, 1)
+    context = model.context(None, model.embed(model.sequences(data).targets), None, False)
+    states = ops.convert_to_numpy(context).swapaxes(0, 1)
     np.testing.assert_allclose(states, arrays["backward_states"], rtol=1e-4, atol=1e-6)
     for gaussian, released in ((steps.prior, "log_pz"), (steps.posterior, "log_qz")):
         log_prob = ops.convert_to_numpy(ops.sum(gaussian.log_prob(steps.latent), axis=1))

@@ -16,7 +16,7 @@ def term_gradients(**kwargs):
     """Gradients of each term's part of the loss: term -> {path: array}."""
     model = make(NAME, **kwargs)
     noise = normal(6, 5, model.noise_dim, seed=1)
-    losses = {term: lambda t=term: total_loss(model, sequences(), noise, (t,)) for term in model.term_weights()}
+    losses = {term: lambda t=term: total_loss(model, sequences(), noise, (t,)) for term in model.loss_weights}
     names = [path(weight) for weight in model.trainable_weights]
     grads = all_gradients(losses, model.trainable_weights)
     return {term: dict(zip(names, values, strict=True)) for term, values in grads.items()}
@@ -60,13 +60,14 @@ def test_values_do_not_change(skip_gradient):
 def frame_gradients(mask):
     """d (KL of the last step) / d (frames), with the gradient stopped where `mask` (batch, time, 1) says."""
     model = make(NAME, auxiliary_gradient="target")
-    model._skip = lambda shape, training: mask if isinstance(mask, bool) else ops.convert_to_tensor(mask)
+    model._skip = lambda shape, training: mask if mask is None else ops.convert_to_tensor(mask)
     frames, noise = keras.Variable(normal(3, 5, FEATURES)), normal(3, 5, model.noise_dim, seed=1)
 
     def last_kl():
         sequences_ = model.sequences(frames + 0.0)
-        inputs, targets = (model.embed(x) for x in (sequences_.inputs, sequences_.targets))
-        steps, _ = model.infer(inputs, targets, None, ops.convert_to_tensor(noise), True)
+        x, y = (model.embed(x) for x in (sequences_.inputs, sequences_.targets))
+        context = model.context(x, y, None, True)
+        steps, _ = model.infer(x, context, sequences_, ops.convert_to_tensor(noise), True)
         return ops.sum(steps.posterior.kl(steps.prior)[:, -1])
 
     return gradients(last_kl, [frames])[0]
@@ -76,7 +77,7 @@ def test_the_mask_differs_by_example_and_step():
     """Of the KL of step 5: with step 5 stopped no frame is reached; with steps before stopped, those only through
     the recurrence of h are.
     """
-    nowhere, everywhere = frame_gradients(False), frame_gradients(True)
+    nowhere, everywhere = frame_gradients(None), frame_gradients(np.ones((3, 5, 1), "float32"))
     assert np.abs(nowhere).max(-1).all()  # y_5 by b_5, the others by h_4
     assert not everywhere.any()
     mask = np.zeros((3, 5, 1), "float32")

@@ -116,7 +116,7 @@ def test_the_objective_of_several_samples(name):
     loss, grads = loss_and_gradient(model, data, noise)
 
     def expected_loss():
-        terms, weights = model.loss_terms(repeated, noise=noise), model.term_weights()
+        terms, weights = model.loss_terms(repeated, noise=noise), model.current_weights()
         log_w = ops.reshape(-terms["nll"] - kl_weight * terms["sampled_kl"], (-1, K))
         bound = ops.log(ops.mean(ops.exp(log_w), axis=1))
         others = sum(w * ops.mean(terms[t]) for t, w in weights.items() if t not in ("nll", "kl"))

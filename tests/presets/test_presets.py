@@ -139,7 +139,7 @@ def test_state(trained, saved):
     assert_same(trained, again)
     data = sequences("bernoulli")
     np.testing.assert_array_equal(trained.log_likelihood(data, 3, seed=2), again.log_likelihood(data, 3, seed=2))
-    assert int(again.updates) == 3 and float(again.current_kl_weight()) == pytest.approx(0.25)
+    assert int(again.updates) == 3 and float(again.current_weights()["kl"]) == pytest.approx(0.25)
     assert isinstance(again.kl_weight, KLAnnealing) and not again.compiled
     with h5py.File(saved / "model.weights.h5") as file:
         assert "optimizer" not in file and "vars" in file
