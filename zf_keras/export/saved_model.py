@@ -6,7 +6,7 @@ from inspect import Parameter, Signature
 import tensorflow as tf
 
 from zf_keras.export.endpoints import COUNTS, Drawn, counts, flat_function, flat_specs
-from zf_keras.layers.heads import BernoulliHead
+from zf_keras.heads.bernoulli import BernoulliHead
 
 
 def write_saved_model(model, table, folder):

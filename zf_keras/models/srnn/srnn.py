@@ -12,6 +12,7 @@ loss = sum_t - log p(y_t) + w KL(q(z_t) || p(z_t))
 import keras
 from keras import ops
 
+from zf_keras.arguments import check_bool
 from zf_keras.layers.network import Network
 from zf_keras.models.docs import documented
 from zf_keras.models.stochastic_rnn import Steps, StochasticRNN, previous
@@ -46,8 +47,8 @@ class SRNN(StochasticRNN):
 
     def __init__(self, units, latent_dim, output, smoothing=True, residual_posterior=True, **kwargs):
         super().__init__(units, latent_dim, output, **kwargs)
-        self.smoothing = smoothing
-        self.residual_posterior = residual_posterior
+        self.smoothing = check_bool("smoothing", smoothing)
+        self.residual_posterior = check_bool("residual_posterior", residual_posterior)
 
     @property
     def head_input_dim(self):

@@ -48,8 +48,7 @@ class VRNN(StochasticRNN):
 
     def __init__(self, units, latent_dim, output, prior="learned", **kwargs):
         super().__init__(units, latent_dim, output, **kwargs)
-        check_choice("prior", prior, ("learned", "standard_normal"))
-        self.prior = prior
+        self.prior = check_choice("prior", prior, ("learned", "standard_normal"))
 
     @property
     def head_input_dim(self):

@@ -7,7 +7,7 @@ from keras import ops
 
 from tests.support import normal
 from zf_keras import BernoulliHead, CategoricalHead, GaussianHead, GaussianMixtureHead, KLAnnealing
-from zf_keras.layers.heads import get_head
+from zf_keras.heads import get_head
 from zf_keras.probability import Gaussian
 
 F, K = 3, 4
