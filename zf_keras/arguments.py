@@ -11,11 +11,12 @@ MOST = 2**20
 MOST_NUMBERS = 2**31
 
 
-def _is_int(value):
+def is_int(value):
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
-def _is_number(value):
+def is_number(value):
+    """Whether a value is a finite number, and no bool."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
@@ -24,8 +25,14 @@ def _wrong(name, value, accepted):
 
 
 def check_positive_int(name, value):
-    if not _is_int(value) or value < 1:
+    if not is_int(value) or value < 1:
         raise _wrong(name, value, "a positive integer")
+    return int(value)
+
+
+def check_non_negative_int(name, value):
+    if not is_int(value) or value < 0:
+        raise _wrong(name, value, "an integer >= 0")
     return int(value)
 
 
@@ -36,42 +43,49 @@ def check_size(name, value):
     return int(value)
 
 
+def check_units(name, value):
+    """A size of an LSTM, whose weights grow with its square."""
+    value = check_size(name, value)
+    check_numbers(4 * value**2, **{name: value})
+    return value
+
+
 def check_numbers(count, **arguments):
-    """Raises a `ValueError` if a call with these arguments would hold more than `MOST_NUMBERS` numbers at a time."""
+    """Raises a `ValueError` if these arguments ask for more than `MOST_NUMBERS` numbers at a time."""
     if count > MOST_NUMBERS:
         given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
         raise ValueError(
-            f"{' and '.join(f'`{name}`' for name in arguments)} must be smaller: they ask for {count:,} numbers at a "
-            f"time, more than {MOST_NUMBERS:,}. Received: {given}."
+            f"{' and '.join(f'`{name}`' for name in arguments)} must be smaller: {count:,} numbers at a time would be "
+            f"asked for, and {MOST_NUMBERS:,} are the most. Received: {given}."
         )
 
 
 def check_seed(name, value):
-    if not _is_int(value) or not 0 <= value < 2**31:
+    if not is_int(value) or not 0 <= value < 2**31:
         raise _wrong(name, value, "an integer in [0, 2**31)")
     return int(value)
 
 
 def check_non_negative(name, value):
-    if not _is_number(value) or value < 0:
+    if not is_number(value) or value < 0:
         raise _wrong(name, value, "a finite number >= 0")
     return _plain(value)
 
 
 def check_positive(name, value):
-    if not _is_number(value) or value <= 0:
+    if not is_number(value) or value <= 0:
         raise _wrong(name, value, "a finite number > 0")
     return _plain(value)
 
 
 def check_rate(name, value):
-    if not _is_number(value) or not 0 <= value < 1:
+    if not is_number(value) or not 0 <= value < 1:
         raise _wrong(name, value, "a number in [0, 1)")
     return _plain(value)
 
 
 def check_probability(name, value):
-    if not _is_number(value) or not 0 <= value <= 1:
+    if not is_number(value) or not 0 <= value <= 1:
         raise _wrong(name, value, "a number in [0, 1]")
     return _plain(value)
 
@@ -90,7 +104,7 @@ def check_choice(name, value, choices):
 
 def check_token(name, value, num_classes=None):
     """A token id, in [0, num_classes)."""
-    if not _is_int(value) or value < 0:
+    if not is_int(value) or value < 0:
         raise _wrong(name, value, "a token, an integer >= 0")
     if num_classes is not None and value >= num_classes:
         raise ValueError(

@@ -50,6 +50,11 @@ class DistributionHead(keras.layers.Layer):
         raise NotImplementedError
 
     @property
+    def width(self):
+        """Numbers that a step of drawn frames holds: those of a frame, or those it is drawn from."""
+        return max(self.features or 1, self.normal_dim + self.uniform_dim)
+
+    @property
     def normal_dim(self):
         """Standard-normal numbers that `draw` takes."""
         return 0

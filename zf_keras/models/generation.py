@@ -8,7 +8,7 @@ All noise is drawn before the loop.
 import numpy as np
 from keras import ops
 
-from zf_keras.arguments import check_positive, check_positive_int
+from zf_keras.arguments import check_numbers, check_positive, check_positive_int, check_size
 from zf_keras.compiled import compiled
 from zf_keras.probability import float32, given
 from zf_keras.recurrence import scan
@@ -40,6 +40,8 @@ class Generation:
         check_positive_int("length", length)
         check_positive("temperature", temperature)
         self._check_can_generate()
+        self.head.check_temperature(temperature)
+        check_numbers(batch_size * length * self.head.width, batch_size=batch_size, length=length)
         generator = self._generator(seed)
         if prompt is None:
             x, state, known = self._start(batch_size), self.initial_state(batch_size), None
@@ -78,10 +80,12 @@ class Generation:
             ValueError: names what is wrong with an argument, or the model is not built.
         """
         check_positive_int("horizon", horizon)
-        check_positive_int("num_samples", num_samples)
+        check_size("num_samples", num_samples)
         self._check_can_generate()
         prompt = self._check_frames("prompt", prompt)
         count, steps = prompt.shape[:2]
+        numbers = num_samples * count * (steps + horizon) * self.head.width
+        check_numbers(numbers, num_samples=num_samples, horizon=horizon)
         prompts = np.concatenate([prompt] * num_samples)
         paths = self.generate(len(prompts), steps + horizon, prompts, temperature, seed)
         return paths[:, steps:].reshape(num_samples, count, horizon, *prompt.shape[2:])

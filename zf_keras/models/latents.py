@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from zf_keras.arguments import check_choice, check_positive_int
+from zf_keras.arguments import check_choice, check_positive_int, check_size
 from zf_keras.compiled import compiled
 from zf_keras.probability import float32
 
@@ -71,7 +71,7 @@ class Latents:
         Raises:
             ValueError: names what is wrong with an argument, or the model is not built.
         """
-        check_positive_int("num_points", num_points)
+        check_size("num_points", num_points)
         check_choice("decode", decode, ("mode", "sample"))
         self._check_can_generate()
         first, second = self._check_frames("first", first), self._check_frames("second", second)

@@ -5,8 +5,9 @@ import numpy as np
 from keras import ops
 
 from zf_keras import data as data_lib
-from zf_keras.arguments import check_positive_int
+from zf_keras.arguments import check_numbers, check_positive_int, check_size
 from zf_keras.compiled import compiled
+from zf_keras.seeds import SeedGenerator
 
 
 class Likelihood:
@@ -32,11 +33,12 @@ class Likelihood:
         Raises:
             ValueError: names what is wrong with an argument.
         """
-        check_positive_int("num_samples", num_samples)
+        check_size("num_samples", num_samples)
         check_positive_int("batch_size", batch_size)
         data = self._concrete(data)
         num_samples = num_samples if self.noise_dim else 1
         count, time = self._count_and_time(data)
+        check_numbers(count * num_samples, num_samples=num_samples)
         rows = np.repeat(np.arange(count), num_samples)
         log_weights = [
             self._log_weights(batch, noise)
@@ -77,6 +79,7 @@ class Likelihood:
         generator = self._generator(seed)
         starts = range(0, len(rows), batch_size)
         size = min(batch_size, len(rows))
+        check_numbers(size * time * max(1, self.noise_dim), batch_size=batch_size)
         shown = verbose == 1 or (verbose == "auto" and len(starts) > 1)
         progress = keras.utils.Progbar(len(starts)) if shown else None
         for start in starts:
@@ -87,4 +90,4 @@ class Likelihood:
                 progress.add(1)
 
     def _generator(self, seed):
-        return self.seed_generator if seed is None else keras.random.SeedGenerator(seed)
+        return self.seed_generator if seed is None else SeedGenerator(seed)

@@ -12,7 +12,16 @@ import numpy as np
 from keras import ops
 
 from zf_keras import data as data_lib
-from zf_keras.arguments import check_choice, check_finite, check_rate, check_seed, check_size, check_token, optional
+from zf_keras.arguments import (
+    check_choice,
+    check_finite,
+    check_rate,
+    check_seed,
+    check_size,
+    check_token,
+    check_units,
+    optional,
+)
 from zf_keras.compiled import compiled
 from zf_keras.export.model import Export
 from zf_keras.heads import DistributionHead, get_head, without_void
@@ -62,7 +71,7 @@ class SequenceModel(Likelihood, Generation, Presets, Export, keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.units = check_size("units", units)
+        self.units = check_units("units", units)
         self.hidden_units = self.units if hidden_units is None else check_size("hidden_units", hidden_units)
         self.embedding_dim = optional(check_size, "embedding_dim", embedding_dim)
         self.num_layers = check_size("num_layers", num_layers)
