@@ -15,6 +15,7 @@ import tempfile
 
 import keras
 
+from zf_keras._private import all_layers
 from zf_keras.arguments import check_choice
 from zf_keras.folders import whole_folder
 from zf_keras.heads import DistributionHead
@@ -142,7 +143,7 @@ def _write(model, folder, format):
 @contextlib.contextmanager
 def _without_cudnn(model):
     """What is traced runs on any device."""
-    layers = [layer for layer in model._flatten_layers() if hasattr(layer, "use_cudnn")]
+    layers = [layer for layer in all_layers(model) if hasattr(layer, "use_cudnn")]
     before = [layer.use_cudnn for layer in layers]
     for layer in layers:
         layer.use_cudnn = False
@@ -155,7 +156,7 @@ def _without_cudnn(model):
 
 def _write_in_tensorflow(model, folder, format):
     """Writes the files of an export, from another backend."""
-    modules = {type(layer).__module__ for layer in (model, *model._flatten_layers())}
+    modules = {type(layer).__module__ for layer in all_layers(model)}
     modules = sorted(name for name in modules if name.partition(".")[0] not in ("keras", "zf_keras"))
     if "__main__" in modules:
         raise ValueError(

@@ -41,7 +41,8 @@ class Generation:
         check_positive("temperature", temperature)
         self._check_can_generate()
         self.head.check_temperature(temperature)
-        check_numbers(batch_size * length * self.head.width, batch_size=batch_size, length=length)
+        numbers = batch_size * max(length * (self.noise_dim + self.head.width), self.units)
+        check_numbers(numbers, batch_size=batch_size, length=length)
         generator = self._generator(seed)
         if prompt is None:
             x, state, known = self._start(batch_size), self.initial_state(batch_size), None
@@ -84,7 +85,7 @@ class Generation:
         self._check_can_generate()
         prompt = self._check_frames("prompt", prompt)
         count, steps = prompt.shape[:2]
-        numbers = num_samples * count * (steps + horizon) * self.head.width
+        numbers = num_samples * count * (steps + horizon) * (self.noise_dim + self.head.width)
         check_numbers(numbers, num_samples=num_samples, horizon=horizon)
         prompts = np.concatenate([prompt] * num_samples)
         paths = self.generate(len(prompts), steps + horizon, prompts, temperature, seed)

@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 
 from zf_keras import data as data_lib
+from zf_keras._private import is_validation
 from zf_keras.arguments import (
     check_choice,
     check_finite,
@@ -372,7 +373,7 @@ class SequenceModel(Likelihood, Generation, Presets, Export, keras.Model):
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
         _check_only_x(y, kwargs.get("sample_weight"))
-        if not kwargs.get("_use_cached_eval_dataset"):
+        if not is_validation(kwargs):
             x = data_lib.checked(x, self.check_data)
         return super().evaluate(x, None, *args, **kwargs)
 
