@@ -59,6 +59,12 @@ class DistributionHead(keras.layers.Layer):
         """Standard-normal numbers that `draw` takes."""
         return 0
 
+    @property
+    def tempers(self):
+        """Whether the head can be drawn from at other temperatures than 1."""
+        defaults, own = DistributionHead, type(self)
+        return own.at_temperature is not defaults.at_temperature or own.draw is not defaults.draw
+
     def build(self, input_shape):
         if self.features is None and not self.tokens:
             name = type(self).__name__
@@ -118,11 +124,9 @@ class DistributionHead(keras.layers.Layer):
 
     def check_temperature(self, temperature):
         """Raises a `ValueError` unless the head can be drawn from at this number, as far as it is known now."""
-        cls = type(self)
-        tempers = cls.at_temperature is not DistributionHead.at_temperature or cls.draw is not DistributionHead.draw
-        if not tempers and isinstance(temperature, numbers.Real) and temperature != 1:
+        if not self.tempers and isinstance(temperature, numbers.Real) and temperature != 1:
             raise ValueError(
-                f"`temperature` must be 1 for a {cls.__name__}, which does not define `at_temperature`. "
+                f"`temperature` must be 1 for a {type(self).__name__}, which does not define `at_temperature`. "
                 f"Received: temperature={temperature}."
             )
 
