@@ -1,4 +1,4 @@
-"""What is no number, no integer or no bool is refused, NumPy's are taken, and sizes are bounded before memory is asked."""
+"""What is no number, no integer or no bool is refused, NumPy's are taken; sizes are bounded before memory is used."""
 
 import json
 import math
@@ -29,7 +29,7 @@ NO_NUMBERS = (True, "1", None, math.nan, math.inf, -math.inf, 10**400, 1j, [1], 
 @pytest.mark.parametrize("check", [arguments.check_non_negative, arguments.check_positive, arguments.check_probability])
 def test_numbers(check):
     for value in (*NO_NUMBERS, -1):
-        with pytest.raises(ValueError, match=r"^`x` must be a .*Received: x="):
+        with pytest.raises(ValueError, match=r"^`x` must be .*Received: x="):
             check("x", value)
     for value in (1, 0.5, np.float32(0.5), np.int64(1), np.uint8(1), sys.float_info.min):
         got = check("x", value)
@@ -38,7 +38,7 @@ def test_numbers(check):
 
 def test_rates():
     for value in (*NO_NUMBERS, -0.1, 1, 1.0):
-        with pytest.raises(ValueError, match=r"`x` must be a number in \[0, 1\)"):
+        with pytest.raises(ValueError, match=r"`x` must be in \[0, 1\)"):
             arguments.check_rate("x", value)
     assert arguments.check_rate("x", np.float64(0)) == 0
 

@@ -80,13 +80,13 @@ def check_positive(name, value):
 
 def check_rate(name, value):
     if not is_number(value) or not 0 <= value < 1:
-        raise _wrong(name, value, "a number in [0, 1)")
+        raise _wrong(name, value, "in [0, 1)")
     return _plain(value)
 
 
 def check_probability(name, value):
     if not is_number(value) or not 0 <= value <= 1:
-        raise _wrong(name, value, "a number in [0, 1]")
+        raise _wrong(name, value, "in [0, 1]")
     return _plain(value)
 
 
