@@ -10,10 +10,10 @@ import re
 import keras
 import numpy as np
 import pytest
+from zf_keras.models.sequence_model import SequenceModel
 
 import zf_keras
 from tests.models.test_released_weights import REFERENCE
-from zf_keras.models.sequence_model import SequenceModel
 from zf_keras.models.z_forcing import from_released_weights
 
 MODULES = [module.name for module in pkgutil.walk_packages(zf_keras.__path__, "zf_keras.")]

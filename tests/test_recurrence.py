@@ -6,7 +6,8 @@ import pytest
 from keras import ops
 
 from tests.support import gradients, normal
-from zf_keras.recurrence import Affine, recurrence, scan
+from zf_keras.loops.recurrence import Affine, recurrence
+from zf_keras.loops.scan import scan
 
 
 def step(weights, state, inputs):

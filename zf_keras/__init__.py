@@ -10,8 +10,8 @@ from zf_keras.heads.gaussian import GaussianHead
 from zf_keras.heads.gaussian_mixture import GaussianMixtureHead
 from zf_keras.layers.auxiliary_decoder import AuxiliaryDecoder
 from zf_keras.layers.backward_encoder import BackwardEncoder
+from zf_keras.models.base import SequenceModel
 from zf_keras.models.rnn.rnn import RNN
-from zf_keras.models.sequence_model import SequenceModel
 from zf_keras.models.srnn.srnn import SRNN
 from zf_keras.models.storn.storn import STORN
 from zf_keras.models.variational_bilstm.variational_bilstm import VariationalBiLSTM

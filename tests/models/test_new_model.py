@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 from keras import ops
+from zf_keras.models.stochastic_rnn import Steps, StochasticRNN
 
 from tests.models.table import sequences
 from tests.support import set_random_weights
-from zf_keras.models.stochastic_rnn import Steps, StochasticRNN
 from zf_keras.probability import reparametrized, standard_normal
 
 

@@ -3,22 +3,22 @@
 import keras
 from keras import ops
 
-from zf_keras.recurrence import Affine
+from zf_keras.loops.recurrence import Affine
 
 
 @keras.saving.register_keras_serializable("zf_keras")
 class SplitLSTMCell(keras.layers.LSTMCell):
     """`keras.layers.LSTMCell` on [x_t, v_t], where all x_t are known before the loop, and v_t inside it.
 
-    gates_t = before(x)_t + inside()([v_t, h_{t-1}]),    (h_t, c_t) = lstm_step(gates_t, c_{t-1})
+    gates_t = precomputed_gates(x)_t + loop_gates([v_t, h_{t-1}]),    (h_t, c_t) = lstm_step(gates_t, c_{t-1})
     """
 
-    def before(self, x):
+    def precomputed_gates(self, x):
         """What x (..., features) adds to the gates, (..., 4 units)."""
         kernel = ops.cast(self.kernel, self.compute_dtype)[: x.shape[-1]]
         return ops.matmul(x, kernel) + ops.cast(self.bias, self.compute_dtype)
 
-    def inside(self, dim):
+    def loop_gates(self, dim):
         """`Affine` of [v_t (dim), h_{t-1}] to the gates."""
         kernel = ops.cast(self.kernel, self.compute_dtype)[-dim:]
         return Affine(ops.concatenate([kernel, ops.cast(self.recurrent_kernel, self.compute_dtype)], axis=0))

@@ -1,13 +1,4 @@
-r"""LSTM step with a latent variable (Sordoni et al. 2017, eq. 4-6).
-
-    q(z_t) = N(mu_t, sigma_t^2),  (mu_t, log sigma_t^2) = f_q([h_{t-1}, b_t, x_t])
-    z_t    = mu_t + sigma_t * eps_t
-    h_t, c_t = LSTM([x_t, z_t], (h_{t-1}, c_{t-1}))
-
-Only what depends on the step before runs inside the loop; the products with x_t and b_t are taken for all
-steps at once, before it. `step` is the one definition of a step: `StochasticLSTMCell.call`,
-`StochasticLSTMCell.scan` and generation, with the prior network in the posterior's place, all call it.
-"""
+"""The LSTM cell with a latent variable, as a Keras layer."""
 
 from typing import Any, NamedTuple
 
@@ -15,35 +6,10 @@ import keras
 from keras import ops
 
 from zf_keras.arguments import check_bool, check_non_negative_int, check_positive, check_size, check_units, optional
-from zf_keras.layers.network import BOUND, SLOPE, GaussianNetwork, clipped_leaky_relu, split_gaussian
-from zf_keras.probability import Gaussian, reparametrized
-from zf_keras.recurrence import scan, swap_time_and_batch
-
-
-class StepWeights(NamedTuple):
-    """What multiplies inside the loop. H units, Z latent, D hidden units of the latent network."""
-
-    recurrent: Any  # [U, W_h] (H, 4H + D): h_{t-1} to the gates and to the latent network
-    latent: Any  # (Z, 4H): z_t to the gates
-    params: Any  # (D, 2Z): hidden layer to mean and log-variance
-    params_bias: Any  # (2Z,)
-
-
-class StepInputs(NamedTuple):
-    """What is known before the loop, (batch, ...) inside it and (time, batch, ...) before it."""
-
-    gates: Any  # (..., 4H)
-    hidden: Any  # (..., D)
-    noise: Any  # (..., Z)
-
-
-class StepOutputs(NamedTuple):
-    h: Any  # (..., H)
-    c: Any  # (..., H)
-    z: Any  # (..., Z)
-    params: Any  # (..., 2Z), clipped
-    hidden: Any  # (..., D)
-    gates: Any  # (..., 4H), after the nonlinearities, in the order i, f, g, o
+from zf_keras.layers.network import GaussianNetwork, split_gaussian
+from zf_keras.loops.scan import swap_time_and_batch
+from zf_keras.loops.stochastic_lstm import StepInputs, StepWeights, step, stochastic_lstm
+from zf_keras.probability import Gaussian
 
 
 class StochasticLSTMOutputs(NamedTuple):
@@ -51,118 +17,7 @@ class StochasticLSTMOutputs(NamedTuple):
 
     h: Any  # (batch, time, units)
     z: Any  # (batch, time, latent_dim)
-    latent: Gaussian  # what z was drawn from
-
-
-def step(weights, clip, state, inputs, draw=reparametrized):
-    """One step, (h_{t-1}, c_{t-1}) -> ((h_t, c_t), StepOutputs). All tensors (batch, ...)."""
-    h, c = state
-    units = h.shape[-1]
-    recurrent = ops.matmul(h, weights.recurrent)
-    hidden = clipped_leaky_relu(inputs.hidden + recurrent[:, 4 * units :])
-    params = ops.matmul(hidden, weights.params) + weights.params_bias
-    params = params if clip is None else ops.clip(params, -clip, clip)
-    mean, log_variance = ops.split(params, 2, axis=-1)
-    z = draw(mean, log_variance, inputs.noise)
-    gates = inputs.gates + recurrent[:, : 4 * units] + ops.matmul(z, weights.latent)
-    i, f, g, o = ops.split(gates, 4, axis=-1)
-    i, f, g, o = ops.sigmoid(i), ops.sigmoid(f), ops.tanh(g), ops.sigmoid(o)
-    c = f * c + i * g
-    h = o * ops.tanh(c)
-    gates = ops.concatenate([i, f, g, o], axis=-1)
-    return (h, c), StepOutputs(h, c, z, params, hidden, gates)
-
-
-def _before(first, x):
-    """x_{t-1} for every t: (time, ...) with `first` as x_0."""
-    return ops.concatenate([first[None], x[:-1]], axis=0)
-
-
-def _summed_outer(a, b):
-    """sum over time and batch of a b^T: one product for the weight gradient of all steps."""
-    a, b = (ops.reshape(x, (-1, x.shape[-1])) for x in (a, b))
-    return ops.matmul(ops.transpose(a), b)
-
-
-def stochastic_lstm(weights, inputs, state, clip):
-    """All steps, with a gradient written by hand.
-
-    Automatic differentiation of a loop would add every step's weight gradients inside it. Here the loop of the
-    gradient carries only dh and dc; the factors that do not depend on them are computed for all steps before
-    it, and each weight's gradient is one matrix product after it.
-
-    Args:
-        weights: `StepWeights`.
-        inputs: `StepInputs`, each (time, batch, ...).
-        state: pair of tensors (batch, units), h_0 and c_0.
-        clip: float or `None`. Bound of mean and log-variance.
-
-    Returns:
-        h (time, batch, H), z (time, batch, Z), params (time, batch, 2Z), and c_T (batch, H).
-    """
-
-    @ops.custom_gradient
-    def run(recurrent, latent, params_kernel, params_bias, gates_in, hidden_in, noise, h0, c0):
-        weights = StepWeights(recurrent, latent, params_kernel, params_bias)
-        inputs = StepInputs(gates_in, hidden_in, noise)
-        (_, c_last), out = scan(lambda s, x: step(weights, clip, s, x), (h0, c0), inputs)
-
-        def gradient(*upstream):
-            dh, dz, dparams, dc_last = upstream if len(upstream) == 4 else upstream[0]
-            units = h0.shape[-1]
-            i, f, g, o = ops.split(out.gates, 4, axis=-1)
-            tanh_c = ops.tanh(out.c)
-            h_before, c_before = _before(h0, out.h), _before(c0, out.c)
-            # d gates = [dc, dc, dc, dh] * gate_slopes; dc += dh * cell_slope
-            cell_slope = o * (1 - ops.square(tanh_c))
-            gate_slopes = ops.concatenate(
-                [i * (1 - i) * g, f * (1 - f) * c_before, i * (1 - ops.square(g)), o * (1 - o) * tanh_c],
-                axis=-1,
-            )
-            # d params = dparams + [dz, dz] * latent_slopes, zero where clipped
-            sigma = ops.exp(0.5 * out.params[..., noise.shape[-1] :])
-            latent_slopes = ops.concatenate([ops.ones_like(noise), 0.5 * sigma * noise], axis=-1)
-            if clip is not None:
-                inside = ops.cast(ops.abs(out.params) < clip, out.params.dtype)
-                latent_slopes, dparams = latent_slopes * inside, dparams * inside
-            slope = ops.where(out.hidden > 0, 1.0, SLOPE)
-            hidden_slopes = ops.cast(ops.where(ops.abs(out.hidden) < BOUND, slope, 0.0), out.hidden.dtype)
-            recurrent_t, latent_t, params_t = map(ops.transpose, (recurrent, latent, params_kernel))
-
-            def step_back(state, inputs):
-                dh_next, dc = state
-                dh, dz, dparams, cell_slope, gate_slopes, f, latent_slopes, hidden_slopes = inputs
-                dh = dh + dh_next
-                dc = dc + dh * cell_slope
-                dgates = ops.concatenate([dc, dc, dc, dh], axis=-1) * gate_slopes
-                dz = dz + ops.matmul(dgates, latent_t)
-                dparams = dparams + ops.concatenate([dz, dz], axis=-1) * latent_slopes
-                dhidden = ops.matmul(dparams, params_t) * hidden_slopes
-                drecurrent = ops.concatenate([dgates, dhidden], axis=-1)
-                return (ops.matmul(drecurrent, recurrent_t), dc * f), (drecurrent, dparams, dz)
-
-            (dh0, dc0), (drecurrent, dparams, dz) = scan(
-                step_back,
-                (ops.zeros_like(h0), dc_last),
-                (dh, dz, dparams, cell_slope, gate_slopes, f, latent_slopes, hidden_slopes),
-                reverse=True,
-            )
-            dgates, dhidden = drecurrent[..., : 4 * units], drecurrent[..., 4 * units :]
-            return (
-                _summed_outer(h_before, drecurrent),
-                _summed_outer(out.z, dgates),
-                _summed_outer(out.hidden, dparams),
-                ops.sum(dparams, axis=(0, 1)),
-                dgates,
-                dhidden,
-                dz * sigma,
-                dh0,
-                dc0,
-            )
-
-        return (out.h, out.z, out.params, c_last), gradient
-
-    return run(*weights, *inputs, *state)
+    posterior: Gaussian  # what z was drawn from
 
 
 @keras.saving.register_keras_serializable("zf_keras")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from zf_keras.probability import float32
+from zf_keras.inference import generation, latents, likelihood
 
 #: What only says how much noise to draw.
 COUNTS = ("batch_size", "length", "horizon", "num_samples")
@@ -83,29 +83,23 @@ def _scores(model):
     """Scores and latents of whole sequences."""
     dim = model.noise_dim
 
-    def infer(targets, mask, inputs, noise):
-        data = {"targets": targets, "mask": mask, "inputs": inputs}
+    def given(targets, mask, inputs, noise):
         noise = tf.zeros((*_leading(targets), 0)) if noise is None else noise
-        return model.sequences(data), model(data, training=False, noise=tf.cast(noise, model.compute_dtype))
+        return model, {"targets": targets, "mask": mask, "inputs": inputs}, tf.cast(noise, model.compute_dtype)
 
     def elbo(targets, mask, inputs, noise=None):
-        sequences, steps = infer(targets, mask, inputs, noise)
-        terms = model._sum_steps(model.step_terms(steps, sequences), sequences.mask)
-        return {"elbo": model.metric_values(terms, model.term_weights())["elbo"][0]}
+        return {"elbo": likelihood.elbo(*given(targets, mask, inputs, noise))}
 
     def log_likelihood(targets, mask, inputs, noise=None):
         num_samples = 1 if noise is None else tf.shape(noise)[1]
         targets, mask, inputs = (tf.repeat(x, num_samples, axis=0) for x in (targets, mask, inputs))
         if noise is not None:
             noise = tf.reshape(noise, (*_leading(targets), dim))
-        sequences, steps = infer(targets, mask, inputs, noise)
-        log_weights = model._sum_steps({"all": model.step_log_weights(steps, sequences)}, sequences.mask)["all"]
-        log_weights = tf.reshape(log_weights, (-1, num_samples))
-        return {"log_likelihood": tf.reduce_logsumexp(log_weights, axis=1) - tf.math.log(float32(num_samples))}
+        log_weights = likelihood.log_weight(*given(targets, mask, inputs, noise))
+        return {"log_likelihood": likelihood.log_mean_exp(tf.reshape(log_weights, (-1, num_samples)))}
 
     def encode(targets, mask, inputs, noise):
-        data = {"targets": targets, "mask": mask, "inputs": inputs}
-        return dict(zip(("mean", "sample"), model._encode(data, tf.cast(noise, model.compute_dtype)), strict=True))
+        return latents.Encoding(*latents.posterior(*given(targets, mask, inputs, noise)))._asdict()
 
     inputs = {
         "targets": _frames(model, "targets", None, None),
@@ -155,12 +149,13 @@ def _generation(model):
 
     def draw(state, x, noise, temperature):
         latent_noise, normal, uniform = noise
-        return {"frames": model._generate(state, x, latent_noise, (normal, uniform), temperature)}
+        frames = generation.draw_frames(model, state, x, latent_noise, (normal, uniform), temperature)
+        return {"frames": frames}
 
     def generate(temperature, noise=None, uniform=None):
         noise = _step_noise(model, noise, uniform)
         batch = tf.shape(noise[0])[0]
-        return draw(model.initial_state(batch), model._start(batch), noise, temperature)
+        return draw(model.initial_state(batch), generation.start_frame(model, batch), noise, temperature)
 
     def continue_sequence(prompt, temperature, prompt_noise=None, noise=None, uniform=None):
         state, x = state_after(prompt, prompt_noise), model.head.as_values(prompt[:, -1])
@@ -168,7 +163,7 @@ def _generation(model):
 
     def state_after(prompt, noise):
         noise = tf.zeros((*_leading(prompt), 0)) if noise is None else noise
-        return model._state_after(prompt, tf.cast(noise, model.compute_dtype))
+        return generation.state_after(model, prompt, tf.cast(noise, model.compute_dtype))
 
     def noise_of(shape):
         return {
@@ -230,8 +225,8 @@ def _streams(model):
 
     def step(state, x, noise):
         state = keras.tree.pack_sequence_as(model.initial_state(1), [state[name] for name in specs])
-        params, state = model.make_generate_step()(state, model.embed(x), noise)
-        return params, _named(state)
+        steps, state = model.step(model.step_weights(), state, model.embed(x), noise)
+        return steps.output, _named(state)
 
     def score_step(state, x, y, noise=None):
         noise = tf.zeros((*_leading(x, 1), 0)) if noise is None else noise

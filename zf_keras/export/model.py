@@ -23,67 +23,65 @@ from zf_keras.heads import DistributionHead
 FORMATS = ("tf_saved_model", "onnx", "litert")
 
 
-class Export:
-    """The part of `SequenceModel` that writes a model for others to run."""
+def export(model, filepath, format="tf_saved_model", overwrite=False):
+    """Writes the model to a folder that needs no zf_keras, of sequences of any batch size and length.
 
-    def export(self, filepath, format="tf_saved_model", overwrite=False):
-        """Writes the model to a folder that needs no zf_keras, of sequences of any batch size and length.
+    - `"tf_saved_model"`: `tf.saved_model.load(folder)` has the methods `elbo`, `log_likelihood`, `encode`,
+      `generate`, `continue_sequence`, and for one step at a time `initial_state`, `state_after`, `score_step` and
+      `generate_step`. Noise is drawn anew at each call, or given. The same names are signatures for serving.
+    - `"onnx"`: a file each of `elbo`, `log_likelihood`, `encode`, `score_step` and `generate_step`, all noise an
+      input. Needs the packages tf2onnx and onnxruntime: each file is run and compared with the model.
+    - `"litert"`: files of `score_step` and `generate_step`, compared likewise.
 
-        - `"tf_saved_model"`: `tf.saved_model.load(folder)` has the methods `elbo`, `log_likelihood`, `encode`,
-          `generate`, `continue_sequence`, and for one step at a time `initial_state`, `state_after`, `score_step` and
-          `generate_step`. Noise is drawn anew at each call, or given. The same names are signatures for serving.
-        - `"onnx"`: a file each of `elbo`, `log_likelihood`, `encode`, `score_step` and `generate_step`, all noise an
-          input. Needs the packages tf2onnx and onnxruntime: each file is run and compared with the model.
-        - `"litert"`: files of `score_step` and `generate_step`, compared likewise.
+    `endpoints.json` in the folder lists inputs and outputs. A model without latents has no `encode`; one whose
+    inputs are not its targets a step earlier can score, and not generate.
 
-        `endpoints.json` in the folder lists inputs and outputs. A model without latents has no `encode`; one whose
-        inputs are not its targets a step earlier can score, and not generate.
+    Args:
+        filepath: path of a folder to be made.
+        format: `"tf_saved_model"`, `"onnx"` or `"litert"`. Defaults to `"tf_saved_model"`.
+        overwrite: bool. Whether an earlier export in the folder is replaced. Defaults to `False`.
 
-        Args:
-            filepath: path of a folder to be made.
-            format: `"tf_saved_model"`, `"onnx"` or `"litert"`. Defaults to `"tf_saved_model"`.
-            overwrite: bool. Whether an earlier export in the folder is replaced. Defaults to `False`.
+    Raises:
+        ValueError: unknown format; the model is not built; the folder is not empty; or the format can't hold the
+            model, such as ONNX one that computes in 16 bits.
+        ImportError: names the package to install.
 
-        Raises:
-            ValueError: unknown format; the model is not built; the folder is not empty; or the format can't hold the
-                model, such as ONNX one that computes in 16 bits.
-            ImportError: names the package to install.
+    Example:
 
-        Example:
+    >>> model = ZForcing(units=8, latent_dim=2, output="gaussian")
+    >>> model.build((None, None, 3))
+    >>> model.export("exported")
+    >>> import tensorflow as tf
+    >>> exported = tf.saved_model.load("exported")
+    >>> exported.generate(batch_size=4, length=10).shape
+    (4, 10, 3)
+    """
+    check_choice("format", format, FORMATS)
+    folder = pathlib.Path(filepath)
+    if not model.built:
+        raise ValueError("The model is not built: fit it, load it, or call it on a batch before it is exported.")
+    _check_replaceable(folder, overwrite)
+    if format != "tf_saved_model":
+        _check_files(model, format)
+    _check_installed(format)
+    with whole_folder(folder) as made:
+        if keras.config.backend() == "tensorflow":
+            _write(model, made, format)
+        else:
+            _write_in_tensorflow(model, made, format)
 
-        >>> model = ZForcing(units=8, latent_dim=2, output="gaussian")
-        >>> model.build((None, None, 3))
-        >>> model.export("exported")
-        >>> import tensorflow as tf
-        >>> exported = tf.saved_model.load("exported")
-        >>> exported.generate(batch_size=4, length=10).shape
-        (4, 10, 3)
-        """
-        check_choice("format", format, FORMATS)
-        folder = pathlib.Path(filepath)
-        if not self.built:
-            raise ValueError("The model is not built: fit it, load it, or call it on a batch before it is exported.")
-        _check_replaceable(folder, overwrite)
-        if format != "tf_saved_model":
-            self._check_files(format)
-        _check_installed(format)
-        with whole_folder(folder) as made:
-            if keras.config.backend() == "tensorflow":
-                _write(self, made, format)
-            else:
-                _write_in_tensorflow(self, made, format)
 
-    def _check_files(self, format):
-        if self.compute_dtype != "float32":
-            raise ValueError(
-                f"format={format!r} needs a model that computes in float32. Received: dtype policy "
-                f"{self.dtype_policy.name}. Load the model with dtype='float32'."
-            )
-        if type(self.head).draw is DistributionHead.draw:
-            raise ValueError(
-                f"format={format!r} needs an output that draws from given noise. Received: {type(self.head).__name__}, "
-                "which draws by TFP. Define its `draw`, `normal_dim` and `uniform_dim`."
-            )
+def _check_files(model, format):
+    if model.compute_dtype != "float32":
+        raise ValueError(
+            f"format={format!r} needs a model that computes in float32. Received: dtype policy "
+            f"{model.dtype_policy.name}. Load the model with dtype='float32'."
+        )
+    if type(model.head).draw is DistributionHead.draw:
+        raise ValueError(
+            f"format={format!r} needs an output that draws from given noise. Received: {type(model.head).__name__}, "
+            "which draws by TFP. Define its `draw`, `normal_dim` and `uniform_dim`."
+        )
 
 
 #: What an export may hold at its top, beside files of one endpoint.

@@ -6,17 +6,10 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
+from zf_keras.activations import clipped_leaky_relu
 from zf_keras.arguments import check_positive, check_positive_int, check_size, optional
+from zf_keras.loops.recurrence import Affine
 from zf_keras.probability import Gaussian, standard_normal
-from zf_keras.recurrence import Affine
-
-SLOPE = 1 / 3
-BOUND = 3.0
-
-
-def clipped_leaky_relu(x):
-    """Leaky ReLU of slope 1/3, clipped to [-3, 3]: the hidden activation of the released code."""
-    return ops.clip(ops.maximum(x, SLOPE * x), -BOUND, BOUND)
 
 
 @keras.saving.register_keras_serializable("zf_keras")
@@ -60,16 +53,16 @@ class Network(keras.layers.Layer):
         """What the outputs of the linear layer are returned as."""
         return params
 
-    def before(self, x):
+    def precomputed(self, x):
         """What x (..., features), the last of the inputs, known before a time loop, adds to the hidden layer."""
         kernel = ops.cast(self.hidden.kernel, self.compute_dtype)[-x.shape[-1] :]
         return ops.matmul(x, kernel) + ops.cast(self.hidden.bias, self.compute_dtype)
 
-    def inside(self, dim):
+    def for_loop(self, dim):
         """The network inside a time loop, where its first `dim` inputs become known: a `NetworkStep`."""
         weights = (self.hidden.kernel, self.hidden.bias, self.linear.kernel, self.linear.bias)
         kernel, bias, *linear = (ops.cast(weight, self.compute_dtype) for weight in weights)
-        # Where there are inputs known before, the bias is added with them.
+        # Where there are inputs known before the loop, the bias is added with them.
         hidden = Affine(kernel, bias) if dim == kernel.shape[0] else Affine(kernel[:dim])
         return NetworkStep(hidden, Affine(*linear), self.finish)
 
@@ -133,9 +126,9 @@ class NetworkStep(NamedTuple):
     linear: Affine
     finish: Callable
 
-    def __call__(self, x, before=None):
-        """The network of x (batch, dim), and of what `before` gave for this step, where it has more inputs."""
-        hidden = self.hidden(x) if before is None else self.hidden(x) + before
+    def __call__(self, x, precomputed=None):
+        """The network of x (batch, dim), and of what `Network.precomputed` gave for this step, with more inputs."""
+        hidden = self.hidden(x) if precomputed is None else self.hidden(x) + precomputed
         return self.finish(self.linear(clipped_leaky_relu(hidden)))
 
 
@@ -153,5 +146,5 @@ class StandardNormal(keras.layers.Layer):
     def call(self, inputs):
         return standard_normal(ops.zeros((*ops.shape(inputs)[:-1], self.dim), dtype=self.compute_dtype))
 
-    def inside(self, dim):
-        return lambda x, before=None: self.call(x)
+    def for_loop(self, dim):
+        return lambda x, precomputed=None: self.call(x)

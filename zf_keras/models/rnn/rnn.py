@@ -5,16 +5,12 @@ p(y_t) = f_o(h_t)
 loss   = - sum_t log p(y_t | h_t)
 """
 
-from typing import Any, NamedTuple
+from typing import Unpack
 
 import keras
 
-from zf_keras.models.docs import documented
-from zf_keras.models.sequence_model import SequenceModel
-
-
-class RNNSteps(NamedTuple):
-    output: Any  # parameters of p(y_t | h_t), (batch, time, head.params_dim)
+from zf_keras.models.arguments import OfAll, documented
+from zf_keras.models.base import SequenceModel, Steps
 
 
 @documented(latent=False)
@@ -38,22 +34,26 @@ class RNN(SequenceModel):
     (2,)
     """
 
+    def __init__(self, units, output, **kwargs: Unpack[OfAll]):
+        super().__init__(units, output, **kwargs)
+
     def build_networks(self, input_dim, target_dim):
         self.lstm = self.new_stack("lstm", input_dim)
 
-    def infer(self, inputs, targets, mask, noise, training):
-        h, state = self.lstm(inputs, training=training)
-        return RNNSteps(self.head(h)), state
+    def context(self, x, y, mask, training):
+        return self.lstm(x, training=training)
+
+    def infer(self, x, context, sequences, noise, training):
+        h, state = context
+        output = self.head(h)  # p(y_t) = f_o(h_t)
+        return Steps(output, {"nll": -self.head.log_prob(output, sequences.targets)}), state
 
     def initial_state(self, batch_size):
         return self.lstm.initial_state(batch_size)
 
-    def make_generate_step(self):
-        def generate_step(state, x, noise):
-            h, state = self.lstm.step(x, state)
-            return self.head(h), state
-
-        return generate_step
+    def step(self, weights, state, x, noise, context=None, latent=None):
+        h, state = self.lstm.step(x, state)
+        return Steps(self.head(h), {}), state
 
     def encode(self, *args, **kwargs):
         """Raises: an RNN has no latents."""

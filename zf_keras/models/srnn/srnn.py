@@ -9,20 +9,29 @@ p(y_t) = f_o([z_t, d_t])                                               output
 loss = sum_t - log p(y_t) + w KL(q(z_t) || p(z_t))
 """
 
+from typing import Any, NamedTuple, Unpack
+
 import keras
 from keras import ops
 
 from zf_keras.arguments import check_bool
 from zf_keras.layers.network import Network
-from zf_keras.models.docs import documented
-from zf_keras.models.stochastic_rnn import Steps, StochasticRNN, previous
+from zf_keras.loops.recurrence import recurrence
+from zf_keras.loops.scan import swap_time_and_batch
+from zf_keras.models.arguments import OfLatent, documented
+from zf_keras.models.latent import LatentModel, LatentSteps, previous
 from zf_keras.probability import Gaussian, reparametrized
-from zf_keras.recurrence import recurrence, swap_time_and_batch
+
+
+class Context(NamedTuple):
+    d: Any  # (batch, time, units)
+    a: Any  # (batch, time, units)
+    last: Any  # the state of the deterministic LSTM after the last step
 
 
 @documented(layers="Of the recurrence and, with `smoothing`, of the backward LSTM.")
 @keras.saving.register_keras_serializable("zf_keras")
-class SRNN(StochasticRNN):
+class SRNN(LatentModel):
     """SRNN: a state-space model on top of a deterministic RNN; its time loop is over z alone.
 
     Source: Fraccaro et al. 2016, "Sequential Neural Models with Stochastic Layers".
@@ -45,7 +54,7 @@ class SRNN(StochasticRNN):
     (2, 5, 4)
     """
 
-    def __init__(self, units, latent_dim, output, smoothing=True, residual_posterior=True, **kwargs):
+    def __init__(self, units, latent_dim, output, smoothing=True, residual_posterior=True, **kwargs: Unpack[OfLatent]):
         super().__init__(units, latent_dim, output, **kwargs)
         self.smoothing = check_bool("smoothing", smoothing)
         self.residual_posterior = check_bool("residual_posterior", residual_posterior)
@@ -64,41 +73,54 @@ class SRNN(StochasticRNN):
         self.prior_network = self.new_gaussian("prior", self.latent_dim + self.units)
         self.posterior = self.new_gaussian("posterior", self.latent_dim + self.units)
 
-    def infer(self, inputs, targets, mask, noise, training):
-        d, state = self.lstm(inputs, training=training)
-        a = ops.concatenate([d, targets], axis=-1)
-        a = self.encoder(a, mask=mask, training=training) if self.smoothing else self.encoder(a)
-        # Without the residual the prior is not needed inside the loop.
-        networks = [self.posterior] + [self.prior_network] * self.residual_posterior
-        weights = [network.inside(self.latent_dim) for network in networks]
-        before = [network.before(seen) for network, seen in zip(networks, (a, d), strict=False)]
-        z = ops.zeros_like(noise[:, 0])
-        last_z, out = recurrence(self.step, weights, z, swap_time_and_batch([noise, *before]))
-        z, (posterior, *prior) = swap_time_and_batch(out)
-        prior = prior[0] if prior else self.prior_network(ops.concatenate([previous(z), d], axis=-1))
-        output = self.head(ops.concatenate([z, d], axis=-1))
-        return Steps(output, prior, posterior, z, {}), (state, last_z)
+    def context(self, x, y, mask, training):
+        d, last = self.lstm(x, training=training)
+        seen = ops.concatenate([d, y], axis=-1)
+        a = self.encoder(seen, mask=mask, training=training) if self.smoothing else self.encoder(seen)
+        return Context(d, a, last)
 
-    def step(self, weights, z, inputs):
-        """z_{t-1} to z_t. weights, inputs: of the posterior and, with the residual, of the prior."""
-        noise, *before = inputs
-        posterior, *prior = (network(z, of_network) for network, of_network in zip(weights, before, strict=True))
-        if prior:
-            posterior = Gaussian(prior[0].mean + posterior.mean, posterior.log_variance)
-        z = reparametrized(*posterior, noise)
-        return z, (z, [posterior, *prior])
+    def infer(self, x, context, sequences, noise, training):
+        d, a, last = context
+        # Without the residual the prior is not needed inside the loop.
+        known = [self.posterior.precomputed(a)] + [self.prior_network.precomputed(d)] * self.residual_posterior
+        z = ops.zeros_like(noise[:, 0])
+        weights = self.step_weights("posterior")
+        last_z, out = recurrence(self.transition, weights, z, swap_time_and_batch([noise, *known]))
+        z, (q, *p) = swap_time_and_batch(out)
+        p = p[0] if p else self.prior_network(ops.concatenate([previous(z), d], axis=-1))
+        output = self.head(ops.concatenate([z, d], axis=-1))  # p(y_t) = f_o([z_t, d_t])
+        return self.latent_steps(sequences, output, p, q, z), (last, last_z)
+
+    def transition(self, weights, z, inputs, latent=None):
+        """z_{t-1} to z_t, drawn from the first of some networks; the mean of a second, the prior, is added to its own.
+
+        weights, inputs: of each network; the noise before the inputs.
+        """
+        noise, *known = inputs
+        drawn_from, *p = (network(z, of_network) for network, of_network in zip(weights, known, strict=True))
+        if p:
+            drawn_from = Gaussian(p[0].mean + drawn_from.mean, drawn_from.log_variance)
+        z = reparametrized(*drawn_from, noise) if latent is None else latent
+        return z, (z, [drawn_from, *p])
 
     def initial_state(self, batch_size):
         z = ops.zeros((batch_size, self.latent_dim), dtype=self.compute_dtype)
         return self.lstm.initial_state(batch_size), z
 
-    def make_generate_step(self, draw=reparametrized):
-        prior_inside = self.prior_network.inside(self.latent_dim)
+    def step_weights(self, source="prior"):
+        prior = self.prior_network.for_loop(self.latent_dim)
+        if source == "prior":
+            return [prior]
+        return [self.posterior.for_loop(self.latent_dim)] + [prior] * self.residual_posterior
 
-        def generate_step(state, x, noise):
-            state, z = state
-            d, state = self.lstm.step(x, state)
-            z = draw(*prior_inside(z, self.prior_network.before(d)), noise)
-            return self.head(ops.concatenate([z, d], axis=-1)), (state, z)
-
-        return generate_step
+    def step(self, weights, state, x, noise, context=None, latent=None):
+        state, z_before = state
+        d, state = self.lstm.step(x, state)
+        known = [self.prior_network.precomputed(d)]
+        if context is not None:
+            known = [self.posterior.precomputed(context)] + known * self.residual_posterior
+        z, (_, (q, *p)) = self.transition(weights, z_before, [noise, *known], latent)
+        if context is None:
+            p, q = [q], None
+        p = p[0] if p else self.prior_network(ops.concatenate([z_before, d], axis=-1))
+        return LatentSteps(self.head(ops.concatenate([z, d], axis=-1)), p, q, z, {}), (state, z)

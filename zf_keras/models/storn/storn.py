@@ -9,17 +9,19 @@ p(y_t) = f_o(h_t)                             output
 loss = sum_t - log p(y_t) + w KL(q(z_t) || p(z_t))
 """
 
+from typing import Unpack
+
 import keras
 from keras import ops
 
-from zf_keras.models.docs import documented
-from zf_keras.models.stochastic_rnn import Steps, StochasticRNN
+from zf_keras.models.arguments import OfLatent, documented
+from zf_keras.models.latent import LatentModel, LatentSteps
 from zf_keras.probability import reparametrized, standard_normal
 
 
 @documented(layers="Of the recognition network and of the recurrence.")
 @keras.saving.register_keras_serializable("zf_keras")
-class STORN(StochasticRNN):
+class STORN(LatentModel):
     """STORN: an RNN that reads a white noise beside its inputs, and a second RNN that infers it.
 
     z_t does not depend on the latents before, so that there is no time loop but those of the LSTMs.
@@ -41,24 +43,34 @@ class STORN(StochasticRNN):
     (2, 5, 3)
     """
 
+    def __init__(self, units, latent_dim, output, **kwargs: Unpack[OfLatent]):
+        super().__init__(units, latent_dim, output, **kwargs)
+
     def build_networks(self, input_dim, target_dim):
         self.recognition = self.new_stack("recognition", target_dim)
         self.posterior = self.new_gaussian("posterior", self.units)
         self.lstm = self.new_stack("lstm", input_dim + self.latent_dim)
 
-    def infer(self, inputs, targets, mask, noise, training):
-        posterior = self.posterior(self.recognition(targets, training=training)[0])
-        z = reparametrized(*posterior, noise)
-        h, state = self.lstm(ops.concatenate([inputs, z], axis=-1), training=training)
-        return Steps(self.head(h), standard_normal(z), posterior, z, {}), state
+    def context(self, x, y, mask, training):
+        r, _ = self.recognition(y, training=training)
+        return r
+
+    def infer(self, x, context, sequences, noise, training):
+        q, p, z = self.latent_of(noise, context)
+        h, state = self.lstm(ops.concatenate([x, z], axis=-1), training=training)
+        output = self.head(h)  # p(y_t) = f_o(h_t)
+        return self.latent_steps(sequences, output, p, q, z), state
+
+    def latent_of(self, noise, context=None, latent=None):
+        """q(z_t) = f_q(r_t), where r_t is known, p(z_t) = N(0, I), and z_t: of one or all steps."""
+        p = standard_normal(noise)
+        q = None if context is None else self.posterior(context)
+        return q, p, reparametrized(*(q or p), noise) if latent is None else latent
 
     def initial_state(self, batch_size):
         return self.lstm.initial_state(batch_size)
 
-    def make_generate_step(self, draw=reparametrized):
-        def generate_step(state, x, noise):
-            z = draw(*standard_normal(noise), noise)
-            h, state = self.lstm.step(ops.concatenate([x, z], axis=-1), state)
-            return self.head(h), state
-
-        return generate_step
+    def step(self, weights, state, x, noise, context=None, latent=None):
+        q, p, z = self.latent_of(noise, context, latent)
+        h, state = self.lstm.step(ops.concatenate([x, z], axis=-1), state)
+        return LatentSteps(self.head(h), p, q, z, {}), state

@@ -11,7 +11,7 @@ p(y_t)       = f_o([h_t, b~_t])                                              out
 loss = sum_t - log p(y_t) + w KL(q(z_t) || p(z_t)) - alpha log p(b_t | z_t) - beta log p(h_{t-1} | z_t) + gamma |h_t|^2
 """
 
-import functools
+from typing import Unpack
 
 import keras
 from keras import ops
@@ -19,24 +19,23 @@ from keras import ops
 from zf_keras.arguments import check_choice, check_non_negative, check_probability
 from zf_keras.cells.split_lstm import SplitLSTMCell, lstm_step
 from zf_keras.layers.auxiliary_decoder import AuxiliaryDecoder
-from zf_keras.models.docs import documented
-from zf_keras.models.stochastic_rnn import Steps, StochasticRNN, previous
+from zf_keras.loops.recurrence import recurrence
+from zf_keras.loops.scan import swap_time_and_batch
+from zf_keras.models.arguments import OfLatent, documented
+from zf_keras.models.latent import LatentModel, LatentSteps, nonzero, previous
 from zf_keras.probability import float32, reparametrized
-from zf_keras.recurrence import recurrence, swap_time_and_batch
 
 
-def stopped(x, where):
-    """`x`, its gradient stopped where `where` is true; everywhere or nowhere for a `bool`."""
-    if isinstance(where, bool):
-        return ops.stop_gradient(x) if where else x
-    return ops.where(ops.cast(where, "bool"), ops.stop_gradient(x), x)
+def stop_gradient_where(where, x):
+    """`x`, its gradient stopped where `where`, 0 or 1, is 1; nowhere for `None`."""
+    return x if where is None else ops.where(ops.cast(where, "bool"), ops.stop_gradient(x), x)
 
 
 @documented(
     layers="Of the backward LSTM and of the recurrence; there the latents live in the first, the output sees the last."
 )
 @keras.saving.register_keras_serializable("zf_keras")
-class VariationalBiLSTM(StochasticRNN):
+class VariationalBiLSTM(LatentModel):
     """Variational Bi-LSTM: the latent is a channel from a backward LSTM to the forward one.
 
     In training and in generation the forward LSTM reads a draw of the backward state given z_t; the backward LSTM
@@ -83,7 +82,7 @@ class VariationalBiLSTM(StochasticRNN):
         skip_gradient=0.5,
         auxiliary_gradient="full",
         prior="learned",
-        **kwargs,
+        **kwargs: Unpack[OfLatent],
     ):
         super().__init__(units, latent_dim, output, **kwargs)
         self.alpha = check_non_negative("alpha", alpha)
@@ -101,19 +100,14 @@ class VariationalBiLSTM(StochasticRNN):
     def head_input_dim(self):
         return 2 * self.units
 
-    def same_features_for(self):
-        return super().same_features_for() or "the backward LSTM of VariationalBiLSTM"
-
-    def _own_weights(self):
-        weights = {"aux_nll": self.alpha, "state_nll": self.beta, "activity": self.gamma}
-        return {name: weight for name, weight in weights.items() if weight > 0}
+    @property
+    def same_features_reason(self):
+        return super().same_features_reason or "the backward LSTM of VariationalBiLSTM"
 
     @property
-    def term_names(self):
-        return (*super().term_names, *self._own_weights())
-
-    def term_weights(self):
-        return {**super().term_weights(), **self._own_weights()}
+    def loss_weights(self):
+        own = nonzero(aux_nll=self.alpha, state_nll=self.beta, activity=self.gamma)
+        return {**super().loss_weights, **own}
 
     def build_networks(self, input_dim, target_dim):
         policy = {"dtype": self.dtype_policy}
@@ -133,72 +127,69 @@ class VariationalBiLSTM(StochasticRNN):
             self.state_decoder = decoder("state_decoder")
         self.build_upper()
 
-    def step_weights(self, latent_network):
-        """What the loop multiplies by; `latent_network` is that of posterior or prior."""
-        auxiliary = self.auxiliary_decoder.network.inside(self.latent_dim)
-        return self.cell.inside(self.latent_dim + self.units), latent_network.inside(self.units), auxiliary
+    def context(self, x, y, mask, training):
+        read = ops.concatenate([x[:, :1], y], axis=1)
+        read_mask = None if mask is None else ops.concatenate([mask[:, :1], mask], axis=1)
+        return self.backward_encoder(read, mask=read_mask, training=training)[:, : ops.shape(y)[1]]
 
-    def step(self, weights, state, inputs, skip=False, draw=reparametrized):
-        """(h_{t-1}, c_{t-1}) to the same of t. `skip` for all steps, or one more of the inputs."""
-        gates_inside, latent_network, auxiliary = weights
-        h, c = state
-        gates, before, noise, *skip_t = inputs
-        latent = latent_network(stopped(h, *(skip_t or [skip])), before)
-        z = draw(*latent, noise[..., : self.latent_dim])
-        params = auxiliary(z)
-        b = reparametrized(*self.auxiliary_decoder.gaussian(params), float32(noise[..., self.latent_dim :]))
-        b = ops.cast(b, self.compute_dtype)
-        h, c = lstm_step(gates + gates_inside(ops.concatenate([z, b, h], axis=-1)), c)
-        return (h, c), (h, z, latent, b, params)
+    def infer(self, x, context, sequences, noise, training):
+        b, skip, terms = context, self._skip(ops.shape(x)[:2], training), {}
+        # q(z_t) = f_q([h_{t-1}, b_t]),  b~_t ~ p(b_t | z_t),  h_t = LSTM([x_t, z_t, b~_t], h_{t-1})
+        known = [self.cell.precomputed_gates(x), self.posterior.precomputed(stop_gradient_where(skip, b)), noise]
+        known += [] if skip is None else [skip]
+        state, _ = self.initial_state(ops.shape(x)[0])
+        weights = self.step_weights("posterior")
+        state, out = recurrence(self.transition, weights, state, swap_time_and_batch(known))
+        h, z, q, b_drawn, b_params = swap_time_and_batch(out)
+        h_before = previous(h)
+        # p(z_t) = f_p(h_{t-1})
+        p = self.prior_network(stop_gradient_where(skip, h_before))
+        # p(y_t) = f_o([h_t, b~_t])
+        top, upper_state = self.run_upper(h, training)
+        output = self.head(ops.concatenate([top, b_drawn], axis=-1))
+        # p(b_t | z_t),  p(h_{t-1} | z_t),  |h_t|^2
+        target = ops.stop_gradient if self.auxiliary_gradient == "target" else lambda x: x
+        if self.alpha:
+            terms["aux_nll"] = self.auxiliary_decoder.nll(b_params, target(b))
+        if self.beta:
+            terms["state_nll"] = self.state_decoder.nll(self.state_decoder(z), target(h_before))
+        if self.gamma:
+            terms["activity"] = ops.sum(ops.square(float32(h)), axis=-1)
+        return self.latent_steps(sequences, output, p, q, z, **terms), (state, upper_state)
 
     def _skip(self, shape, training):
-        """Whether the gradient stops, 0 or 1 (batch, time, 1), or a `bool` for all; never where none is taken."""
-        if training is False or self.skip_gradient in (0, 1):
-            return self.skip_gradient == 1
+        """Whether the gradient stops, 0 or 1 (batch, time, 1); `None` for nowhere, and where none is taken."""
+        if training is False or self.skip_gradient == 0:
+            return None
+        if self.skip_gradient == 1:
+            return ops.ones((*shape, 1), dtype=self.compute_dtype)
         skip = keras.random.uniform((*shape, 1), seed=self.seed_generator) < self.skip_gradient
         return ops.cast(skip, self.compute_dtype)
 
-    def infer(self, inputs, targets, mask, noise, training):
-        batch, time = ops.shape(targets)[:2]
-        read = ops.concatenate([inputs[:, :1], targets], axis=1)
-        read_mask = None if mask is None else ops.concatenate([mask[:, :1], mask], axis=1)
-        b = self.backward_encoder(read, mask=read_mask, training=training)[:, :time]
-        skip = self._skip((batch, time), training)
-        before_loop = [self.cell.before(inputs), self.posterior.before(stopped(b, skip)), noise]
-        step = functools.partial(self.step, skip=skip) if isinstance(skip, bool) else self.step
-        before_loop = swap_time_and_batch(before_loop if isinstance(skip, bool) else [*before_loop, skip])
-        state, _ = self.initial_state(batch)
-        state, out = recurrence(step, self.step_weights(self.posterior), state, before_loop)
-        h, z, posterior, b_drawn, params = swap_time_and_batch(out)
-        h_before = previous(h)
-        prior = self.prior_network(stopped(h_before, skip))
-        top, upper_state = self.run_upper(h, training)
-        output = self.head(ops.concatenate([top, b_drawn], axis=-1))
-        target_stopped = self.auxiliary_gradient == "target"
-        extra = {"auxiliary": params, "backward_states": stopped(b, target_stopped)}
-        if self.beta > 0:
-            extra |= {"state": self.state_decoder(z), "states_before": stopped(h_before, target_stopped)}
-        if self.gamma > 0:
-            extra["states"] = h
-        return Steps(output, prior, posterior, z, extra), (state, upper_state)
+    def transition(self, weights, state, inputs, latent=None):
+        """(h_{t-1}, c_{t-1}) to the same of t; z_t is drawn from the network of `weights`."""
+        loop_gates, network, auxiliary = weights
+        h, c = state
+        gates, known, noise, *skip = inputs
+        drawn_from = network(stop_gradient_where(skip[0], h) if skip else h, known)
+        z = reparametrized(*drawn_from, noise[..., : self.latent_dim]) if latent is None else latent
+        b_params = auxiliary(z)
+        b = reparametrized(*self.auxiliary_decoder.gaussian(b_params), float32(noise[..., self.latent_dim :]))
+        b = ops.cast(b, self.compute_dtype)
+        h, c = lstm_step(gates + loop_gates(ops.concatenate([z, b, h], axis=-1)), c)
+        return (h, c), (h, z, drawn_from, b, b_params)
 
-    def step_terms(self, steps, sequences):
-        terms, extra = super().step_terms(steps, sequences), steps.extra
-        if self.alpha > 0:
-            terms["aux_nll"] = self.auxiliary_decoder.nll(extra["auxiliary"], extra["backward_states"])
-        if self.beta > 0:
-            terms["state_nll"] = self.state_decoder.nll(extra["state"], extra["states_before"])
-        if self.gamma > 0:
-            terms["activity"] = ops.sum(ops.square(float32(extra["states"])), axis=-1)
-        return terms
+    def step_weights(self, source="prior"):
+        network = self.prior_network if source == "prior" else self.posterior
+        auxiliary = self.auxiliary_decoder.network.for_loop(self.latent_dim)
+        return self.cell.loop_gates(self.latent_dim + self.units), network.for_loop(self.units), auxiliary
 
-    def make_generate_step(self, draw=reparametrized):
-        weights = self.step_weights(self.prior_network)
-
-        def generate_step(state, x, noise):
-            state, upper_state = state
-            state, (h, _, _, b, _) = self.step(weights, state, (self.cell.before(x), None, noise), draw=draw)
-            top, upper_state = self.upper.step(h, upper_state)
-            return self.head(ops.concatenate([top, b], axis=-1)), (state, upper_state)
-
-        return generate_step
+    def step(self, weights, state, x, noise, context=None, latent=None):
+        state, upper_state = state
+        h_before = state[0]
+        known = None if context is None else self.posterior.precomputed(context)
+        inputs = (self.cell.precomputed_gates(x), known, noise)
+        state, (h, z, drawn_from, b, _) = self.transition(weights, state, inputs, latent)
+        p, q = (drawn_from, None) if context is None else (self.prior_network(h_before), drawn_from)
+        top, upper_state = self.upper.step(h, upper_state)
+        return LatentSteps(self.head(ops.concatenate([top, b], axis=-1)), p, q, z, {}), (state, upper_state)

@@ -10,21 +10,24 @@ loss = sum_t - log p(y_t) + w KL(q(z_t) || p(z_t))
 In the paper the frame y_t is read with z_t at the end of step t: it is x_{t+1}, read with z_t at the start of step t+1.
 """
 
+from typing import Unpack
+
 import keras
 from keras import ops
 
+from zf_keras.activations import clipped_leaky_relu
 from zf_keras.arguments import check_choice
 from zf_keras.cells.split_lstm import SplitLSTMCell, lstm_step
-from zf_keras.layers.network import clipped_leaky_relu
-from zf_keras.models.docs import documented
-from zf_keras.models.stochastic_rnn import Steps, StochasticRNN
+from zf_keras.loops.recurrence import Affine, recurrence
+from zf_keras.loops.scan import swap_time_and_batch
+from zf_keras.models.arguments import OfLatent, documented
+from zf_keras.models.latent import LatentModel, LatentSteps
 from zf_keras.probability import reparametrized
-from zf_keras.recurrence import Affine, recurrence, swap_time_and_batch
 
 
 @documented(layers="The latents live in the first; those above it are deterministic, and the output sees the last.")
 @keras.saving.register_keras_serializable("zf_keras")
-class VRNN(StochasticRNN):
+class VRNN(LatentModel):
     """VRNN: the recurrence carries the latent, and the output sees it directly.
 
     Source: Chung et al. 2015. VRNN-Gauss and VRNN-GMM by `output`, VRNN-I by `prior="standard_normal"`.
@@ -46,7 +49,7 @@ class VRNN(StochasticRNN):
     (2, 5, 3)
     """
 
-    def __init__(self, units, latent_dim, output, prior="learned", **kwargs):
+    def __init__(self, units, latent_dim, output, prior="learned", **kwargs: Unpack[OfLatent]):
         super().__init__(units, latent_dim, output, **kwargs)
         self.prior = check_choice("prior", prior, ("learned", "standard_normal"))
 
@@ -69,49 +72,47 @@ class VRNN(StochasticRNN):
         self.prior_network = self.new_prior(self.prior, self.units)
         self.build_upper()
 
-    def step_weights(self, latent_network):
-        """What the loop multiplies by; `latent_network` is that of posterior or prior."""
-        features_z = (ops.cast(w, self.compute_dtype) for w in (self.features_z.kernel, self.features_z.bias))
-        return self.cell.inside(self.hidden_units), latent_network.inside(self.units), Affine(*features_z)
+    def context(self, x, y, mask, training):
+        return self.features_y(y)
 
-    def step(self, weights, state, inputs, draw=reparametrized):
-        """(h_{t-1}, c_{t-1}, phi_z(z_{t-1})) to the same of t."""
-        gates_inside, latent_network, features_z = weights
-        h, c, z_features = state
-        gates, before, noise = inputs
-        h, c = lstm_step(gates + gates_inside(ops.concatenate([z_features, h], axis=-1)), c)
-        latent = latent_network(h, before)
-        z = draw(*latent, noise)
-        z_features = clipped_leaky_relu(features_z(z))
-        return (h, c, z_features), (h, z, z_features, latent)
+    def infer(self, x, context, sequences, noise, training):
+        state, _ = self.initial_state(ops.shape(x)[0])
+        known = (self.cell.precomputed_gates(self.features_x(x)), self.posterior.precomputed(context), noise)
+        weights = self.step_weights("posterior")
+        state, out = recurrence(self.transition, weights, state, swap_time_and_batch(known))
+        h, z, features_z, q = swap_time_and_batch(out)
+        p = self.prior_network(h)  # p(z_t) = f_p(h_t)
+        top, upper_state = self.run_upper(h, training)
+        output = self.head(ops.concatenate([features_z, top], axis=-1))  # p(y_t) = f_o([phi_z(z_t), h_t])
+        return self.latent_steps(sequences, output, p, q, z), (state, upper_state)
+
+    def transition(self, weights, state, inputs, latent=None):
+        """(h_{t-1}, c_{t-1}, phi_z(z_{t-1})) to the same of t; z_t is drawn from the network of `weights`."""
+        loop_gates, network, features_of = weights
+        h, c, features_z = state
+        gates, known, noise = inputs
+        h, c = lstm_step(gates + loop_gates(ops.concatenate([features_z, h], axis=-1)), c)
+        drawn_from = network(h, known)
+        z = reparametrized(*drawn_from, noise) if latent is None else latent
+        features_z = clipped_leaky_relu(features_of(z))
+        return (h, c, features_z), (h, z, features_z, drawn_from)
 
     def initial_state(self, batch_size):
         state, upper_state = super().initial_state(batch_size)
         z = ops.zeros((batch_size, self.latent_dim), dtype=self.compute_dtype)
         return (*state, self.features_z(z)), upper_state
 
-    def infer(self, inputs, targets, mask, noise, training):
-        before_loop = (
-            self.cell.before(self.features_x(inputs)),
-            self.posterior.before(self.features_y(targets)),
-            noise,
-        )
-        state, _ = self.initial_state(ops.shape(inputs)[0])
-        weights = self.step_weights(self.posterior)
-        state, out = recurrence(self.step, weights, state, swap_time_and_batch(before_loop))
-        h, z, z_features, posterior = swap_time_and_batch(out)
-        top, upper_state = self.run_upper(h, training)
-        output = self.head(ops.concatenate([z_features, top], axis=-1))
-        return Steps(output, self.prior_network(h), posterior, z, {}), (state, upper_state)
+    def step_weights(self, source="prior"):
+        network = self.prior_network if source == "prior" else self.posterior
+        features_z = (ops.cast(w, self.compute_dtype) for w in (self.features_z.kernel, self.features_z.bias))
+        return self.cell.loop_gates(self.hidden_units), network.for_loop(self.units), Affine(*features_z)
 
-    def make_generate_step(self, draw=reparametrized):
-        weights = self.step_weights(self.prior_network)
-
-        def generate_step(state, x, noise):
-            state, upper_state = state
-            inputs = (self.cell.before(self.features_x(x)), None, noise)
-            state, (h, _, z_features, _) = self.step(weights, state, inputs, draw)
-            top, upper_state = self.upper.step(h, upper_state)
-            return self.head(ops.concatenate([z_features, top], axis=-1)), (state, upper_state)
-
-        return generate_step
+    def step(self, weights, state, x, noise, context=None, latent=None):
+        state, upper_state = state
+        known = None if context is None else self.posterior.precomputed(context)
+        inputs = (self.cell.precomputed_gates(self.features_x(x)), known, noise)
+        state, (h, z, features_z, drawn_from) = self.transition(weights, state, inputs, latent)
+        p, q = (drawn_from, None) if context is None else (self.prior_network(h), drawn_from)
+        top, upper_state = self.upper.step(h, upper_state)
+        output = self.head(ops.concatenate([features_z, top], axis=-1))
+        return LatentSteps(output, p, q, z, {}), (state, upper_state)

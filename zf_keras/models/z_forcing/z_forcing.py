@@ -11,15 +11,18 @@ p(x_t|b_t) = f_b(b_t)                                                  backward 
 loss = sum_t - log p(y_t) + w KL(q(z_t) || p(z_t)) - alpha log p(b_t | z_t) - beta log p(x_t | b_t)
 """
 
+from typing import Unpack
+
 import keras
 from keras import ops
 
 from zf_keras.arguments import check_bool, check_choice, check_non_negative, check_size, optional
-from zf_keras.cells.stochastic_lstm import StochasticLSTMCell, step
+from zf_keras.cells.stochastic_lstm import StochasticLSTMCell
 from zf_keras.layers.auxiliary_decoder import AuxiliaryDecoder
-from zf_keras.models.docs import documented
-from zf_keras.models.stochastic_rnn import Steps, StochasticRNN, previous
-from zf_keras.probability import reparametrized
+from zf_keras.layers.network import split_gaussian
+from zf_keras.loops import stochastic_lstm
+from zf_keras.models.arguments import OfLatent, documented
+from zf_keras.models.latent import LatentModel, LatentSteps, nonzero, previous
 
 
 @documented(
@@ -27,7 +30,7 @@ from zf_keras.probability import reparametrized
     output_network="linear",
 )
 @keras.saving.register_keras_serializable("zf_keras")
-class ZForcing(StochasticRNN):
+class ZForcing(LatentModel):
     """Z-Forcing: a stochastic recurrent network whose latents must tell what is to come.
 
     The auxiliary cost makes z_t predict the state of a backward LSTM, so that a strong autoregressive output
@@ -77,7 +80,7 @@ class ZForcing(StochasticRNN):
         auxiliary_gradient="target",
         inputs_to_latent=False,
         latent_units=None,
-        **kwargs,
+        **kwargs: Unpack[OfLatent],
     ):
         super().__init__(units, latent_dim, output, **kwargs)
         self.alpha = check_non_negative("alpha", alpha)
@@ -94,17 +97,13 @@ class ZForcing(StochasticRNN):
     def scores_inputs(self):
         return self.beta > 0
 
-    def same_features_for(self):
-        return super().same_features_for() or ("beta > 0" if self.beta > 0 else None)
+    @property
+    def same_features_reason(self):
+        return super().same_features_reason or ("beta > 0" if self.beta > 0 else None)
 
     @property
-    def term_names(self):
-        auxiliary, backward = ("aux_nll",) * (self.alpha > 0), ("backward_nll",) * (self.beta > 0)
-        return (*super().term_names, *auxiliary, *backward)
-
-    def term_weights(self):
-        weights = {"aux_nll": self.alpha, "backward_nll": self.beta}
-        return {**super().term_weights(), **{name: w for name, w in weights.items() if w > 0}}
+    def loss_weights(self):
+        return {**super().loss_weights, **nonzero(aux_nll=self.alpha, backward_nll=self.beta)}
 
     def build_networks(self, input_dim, target_dim):
         policy = {"dtype": self.dtype_policy}
@@ -138,40 +137,40 @@ class ZForcing(StochasticRNN):
             self.backward_head = self.new_head("backward_head")
             self.backward_head.build((None, None, self.units))
 
-    def infer(self, inputs, targets, mask, noise, training):
-        b = self.backward_encoder(targets, mask=mask, training=training)
-        b_stopped = ops.stop_gradient(b)
-        forward, state = self.cell.scan(inputs, b_stopped if self.auxiliary_gradient == "detached" else b, noise)
-        seen_by_prior = [previous(forward.h)] + [inputs] * self.inputs_to_latent
-        prior = self.prior_network(ops.concatenate(seen_by_prior, axis=-1))
+    def context(self, x, y, mask, training):
+        return self.backward_encoder(y, mask=mask, training=training)
+
+    def infer(self, x, context, sequences, noise, training):
+        b, b_stopped, terms = context, ops.stop_gradient(context), {}
+        # q(z_t) = f_q([h_{t-1}, b_t]),  h_t = LSTM_f([x_t, z_t], h_{t-1})
+        forward, state = self.cell.scan(x, b_stopped if self.auxiliary_gradient == "detached" else b, noise)
+        h_before, z, q = previous(forward.h), forward.z, forward.posterior
+        # p(z_t) = f_p(h_{t-1})
+        p = self.prior_network(ops.concatenate([h_before] + [x] * self.inputs_to_latent, axis=-1))
+        # p(y_t) = f_o(h_t)
         h, upper_state = self.run_upper(forward.h, training)
         output = self.head(h)
-        extra = {}
-        if self.alpha > 0:
-            seen = self.cell.scan(inputs, b_stopped, noise)[0] if self.auxiliary_gradient == "strict" else forward
+        # p(b_t|z_t) = N(tanh mu, sigma^2),  (mu, log sigma^2) = f_a(z_t)
+        if self.alpha:
+            seen = self.cell.scan(x, b_stopped, noise)[0] if self.auxiliary_gradient == "strict" else forward
             seen = ops.concatenate([previous(seen.h), seen.z], axis=-1) if self.auxiliary == "zh" else seen.z
-            extra["auxiliary"] = self.auxiliary_decoder(seen)
-            extra["backward_states"] = b_stopped
-        if self.beta > 0:
-            extra["backward"] = self.backward_head(b)
-        return Steps(output, prior, forward.latent, forward.z, extra), (state, upper_state)
+            terms["aux_nll"] = self.auxiliary_decoder.nll(self.auxiliary_decoder(seen), b_stopped)
+        # p(x_t|b_t) = f_b(b_t)
+        if self.beta:
+            terms["backward_nll"] = -self.backward_head.log_prob(self.backward_head(b), sequences.inputs)
+        return self.latent_steps(sequences, output, p, q, z, **terms), (state, upper_state)
 
-    def step_terms(self, steps, sequences):
-        terms = super().step_terms(steps, sequences)
-        if self.alpha > 0:
-            terms["aux_nll"] = self.auxiliary_decoder.nll(steps.extra["auxiliary"], steps.extra["backward_states"])
-        if self.beta > 0:
-            terms["backward_nll"] = -self.backward_head.log_prob(steps.extra["backward"], sequences.inputs)
-        return terms
+    def step_weights(self, source="prior"):
+        return self.cell.step_weights(self.prior_network if source == "prior" else self.cell.posterior)
 
-    def make_generate_step(self, draw=reparametrized):
-        weights = self.cell.step_weights(self.prior_network)
-
-        def generate_step(state, x, noise):
-            state, upper_state = state
-            inputs = self.cell.step_inputs(x, None, noise, self.prior_network)
-            state, out = step(weights, self.clip, state, inputs, draw)
-            h, upper_state = self.upper.step(out.h, upper_state)
-            return self.head(h), (state, upper_state)
-
-        return generate_step
+    def step(self, weights, state, x, noise, context=None, latent=None):
+        state, upper_state = state
+        drawn_from = self.prior_network if context is None else self.cell.posterior
+        inputs = self.cell.step_inputs(x, context, noise, drawn_from)
+        h_before = state[0]
+        state, out = stochastic_lstm.step(weights, self.clip, state, inputs, latent)
+        p, q = split_gaussian(out.params, None), None
+        if context is not None:
+            p, q = self.prior_network(ops.concatenate([h_before] + [x] * self.inputs_to_latent, axis=-1)), p
+        h, upper_state = self.upper.step(out.h, upper_state)
+        return LatentSteps(self.head(h), p, q, out.z, {}), (state, upper_state)

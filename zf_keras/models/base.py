@@ -1,11 +1,10 @@
 """What all models share: data to sequences, terms to loss and metrics, saving.
 
-Data flows one way. `call`: data -> inputs, targets, mask -> the model's `infer` -> a named tuple of per-step
-parameters. `compute_loss`: parameters -> the model's `step_terms`, each (batch, time) -> summed over the valid
-steps, weighed, averaged over the batch.
+Data flows one way. `call`: data -> `Sequences` -> the model's `context` and `infer` -> `Steps` with per-step parameters
+and terms, (batch, time) nats each. `compute_loss`: terms -> summed over the steps, weighed, averaged over the batch.
 """
 
-import inspect
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -24,20 +23,40 @@ from zf_keras.arguments import (
     optional,
 )
 from zf_keras.compiled import compiled
-from zf_keras.export.model import Export
+from zf_keras.export.model import export
 from zf_keras.heads import DistributionHead, get_head, without_void
+from zf_keras.inference.generation import forecast, generate
+from zf_keras.inference.likelihood import log_likelihood
+from zf_keras.inference.passes import arrays, count_and_time
 from zf_keras.layers.lstm_stack import LSTMStack
-from zf_keras.models.generation import Generation
-from zf_keras.models.likelihood import Likelihood
-from zf_keras.presets.model import Presets
+from zf_keras.models.arguments import signature
+from zf_keras.presets.model import PresetsOfClass, from_preset, save_to_preset
 from zf_keras.seeds import SeedGenerator, seeded
 
 
-class SequenceModel(Likelihood, Generation, Presets, Export, keras.Model):
-    """Base of all models: `Likelihood` scores, `Generation` draws, `Presets` keep, `Export` writes; this does the rest.
+class Steps(NamedTuple):
+    """Per-step parameters and terms of a model without latents."""
 
-    A model defines `build_networks`, `infer`, `initial_state` and `make_generate_step`, and, where it has more terms
-    than the output's negative log-likelihood, `step_terms`, `term_weights` and `term_names`.
+    output: Any  # parameters of p(y_t | ...), (batch, time, head.params_dim)
+    terms: dict  # name -> (batch, time) nats, zero at masked steps
+
+    def log_weight(self):
+        """log p(y_t | ...), (batch, time) nats."""
+        return -self.terms["nll"]
+
+
+class SequenceModel(keras.Model):
+    """Base of all models.
+
+    What a model defines:
+
+    - `build_networks(input_dim, target_dim)`: its layers; `head_input_dim`, where f_o reads more than `units` numbers.
+    - `context(x, y, mask, training)`: what it makes of a sequence that depends on no latent; nothing by default.
+    - `infer(x, context, sequences, noise, training)`: `Steps` of a batch with its terms, and the last state.
+    - `initial_state(batch_size)`, `step_weights(source)` and `step(weights, state, x, noise, context, latent)`: one
+      step, for whoever goes step by step.
+    - `loss_weights`, where it has further terms; `same_features_reason` and `scores_inputs`, where they differ.
+
     Every constructor argument is kept as an attribute of its name; `get_config` needs nothing else.
     """
 
@@ -45,14 +64,16 @@ class SequenceModel(Likelihood, Generation, Presets, Export, keras.Model):
     output = None
     #: Standard-normal numbers that a step draws.
     noise_dim = 0
-    #: Loss terms that are metrics too.
-    term_names = ("nll",)
     #: Draws of the latents for each sequence in training.
     num_samples = 1
     #: What `output_network` is where it is not given.
     default_output_network = "mlp"
     #: Whether a term of the loss scores the inputs too.
     scores_inputs = False
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        cls.__signature__ = signature(cls, SequenceModel)
 
     def __init__(
         self,
@@ -127,19 +148,29 @@ class SequenceModel(Likelihood, Generation, Presets, Export, keras.Model):
         stack.build((None, None, input_dim))
         return stack
 
-    def infer(self, inputs, targets, mask, noise, training):
-        """Per-step parameters of a batch.
+    def context(self, x, y, mask, training):
+        """What the model makes of a batch that depends on no latent: a nest of tensors (batch, ...).
 
         Args:
-            inputs: tensor (batch, time, input_dim), embedded x.
-            targets: tensor (batch, time, target_dim), embedded y.
+            x: tensor (batch, time, input_dim), embedded inputs.
+            y: tensor (batch, time, target_dim), embedded targets.
             mask: tensor (batch, time), true where valid, or `None`.
+            training: bool or `None`. Whether to drop.
+        """
+        return ()
+
+    def infer(self, x, context, sequences, noise, training):
+        """Per-step parameters and terms of a batch.
+
+        Args:
+            x: tensor (batch, time, input_dim), embedded inputs.
+            context: what `context` gave.
+            sequences: `Sequences`, what is scored.
             noise: tensor (batch, time, noise_dim).
             training: bool or `None`. Whether to drop.
 
         Returns:
-            A named tuple of tensors (batch, time, ...) whose field `output` holds the head's parameters, and the
-            state after the last step.
+            `Steps`, each (batch, time, ...), and the state after the last step.
         """
         raise NotImplementedError
 
@@ -147,29 +178,46 @@ class SequenceModel(Likelihood, Generation, Presets, Export, keras.Model):
         """The state before the first step: a nest of tensors (batch_size, ...)."""
         raise NotImplementedError
 
-    def make_generate_step(self):
-        """The function of one step of the generative model.
+    def step_weights(self, source="prior"):
+        """What `step` multiplies by, read and cast once before a loop.
+
+        Args:
+            source: `"prior"` or `"posterior"`. What the latent is drawn from. Defaults to `"prior"`.
+        """
+        return ()
+
+    def step(self, weights, state, x, noise, context=None, latent=None):
+        """One step, the same that `infer` takes over all of a sequence.
+
+        Args:
+            weights: of `step_weights`.
+            state: nest of tensors (batch, ...), as of `initial_state`.
+            x: tensor (batch, input_dim), embedded x_t.
+            noise: tensor (batch, noise_dim).
+            context: tensor (batch, ...), what the posterior reads of the sequence at this step, for a latent drawn
+                from the posterior, with weights of that source. Defaults to `None`, the prior.
+            latent: tensor (batch, latent_dim), z_t itself where it is given. Defaults to `None`.
 
         Returns:
-            `(state, x_t, noise_t) -> (output parameters, state)`, with x_t embedded.
+            `Steps` of the one step, (batch, ...) each, without terms, and the state after it.
         """
         raise NotImplementedError
 
-    def step_terms(self, steps, sequences):
-        """Loss terms of each step: a dict of tensors (batch, time) in nats, "nll" among them."""
-        return {"nll": -self.head.log_prob(steps.output, sequences.targets)}
-
-    def term_weights(self):
-        """What each term is multiplied by in the loss, now."""
+    @property
+    def loss_weights(self):
+        """Terms of the loss, in the order of the metrics: name -> its weight, a number or schedule over updates."""
         return {"nll": 1.0}
 
-    def step_log_weights(self, steps, sequences):
-        """Log importance weight of each step's draw, (batch, time) nats; the log-likelihood without latents."""
-        return self.head.log_prob(steps.output, sequences.targets)
+    def current_weights(self):
+        """The loss weights of the next update: name -> number or scalar tensor."""
+        return self.loss_weights
 
     def metric_values(self, terms, weights):
         """Metrics of a batch: a dict name -> (values (batch,), the weight of each in the mean, or `None`)."""
-        return {"elbo": (-terms["nll"], None), **{name: (terms[name], None) for name in self.term_names}}
+        return {"elbo": (-terms["nll"], None), **{name: (terms[name], None) for name in weights}}
+
+    def metric_names(self):
+        return ("elbo", *self.loss_weights)
 
     # Building and saving.
 
@@ -204,15 +252,13 @@ class SequenceModel(Likelihood, Generation, Presets, Export, keras.Model):
         self.build_networks(input_dim, target_dim)
         self._means = {name: keras.metrics.Mean(name=name) for name in self.metric_names()}
 
-    def metric_names(self):
-        return ("elbo", *self.term_names)
-
-    def same_features_for(self):
+    @property
+    def same_features_reason(self):
         """What asks for inputs and targets of the same features, or `None`."""
         return "embedding_dim" if self.embedding_dim else None
 
     def _check_same_features(self, inputs, targets):
-        reason = self.same_features_for()
+        reason = self.same_features_reason
         if reason and inputs != targets:
             raise ValueError(
                 f"`inputs` and `targets` must have the same features with {reason}. Received: {inputs} and {targets}."
@@ -234,13 +280,9 @@ class SequenceModel(Likelihood, Generation, Presets, Export, keras.Model):
 
     def get_config(self):
         config = super(keras.Model, self).get_config()
-        classes = type(self).__mro__
-        for cls in classes[: classes.index(SequenceModel) + 1]:
-            if "__init__" not in vars(cls):
-                continue
-            for name, parameter in inspect.signature(cls.__init__).parameters.items():
-                if name != "self" and parameter.kind is not parameter.VAR_KEYWORD:
-                    config[name] = keras.saving.serialize_keras_object(getattr(self, name))
+        for name, parameter in type(self).__signature__.parameters.items():
+            if parameter.kind is not parameter.VAR_KEYWORD:
+                config[name] = keras.saving.serialize_keras_object(getattr(self, name))
         return config
 
     @classmethod
@@ -305,13 +347,15 @@ class SequenceModel(Likelihood, Generation, Presets, Export, keras.Model):
         return ops.cast(noise, self.compute_dtype)
 
     def call(self, data, training=None, noise=None):
-        inputs, targets, mask = self.sequences(data, training)
+        sequences = self.sequences(data, training)
         if noise is None:
-            noise = self.draw_noise(*ops.shape(targets)[:2], self.seed_generator)
-        inputs = self.drop(self._embed_inputs(inputs, training), training)
-        targets = self.drop(self.embed(targets), training)
-        steps, _ = self.infer(inputs, targets, mask, noise, training)
-        return steps
+            noise = self.draw_noise(*ops.shape(sequences.targets)[:2], self.seed_generator)
+        x = self.drop(self._embed_inputs(sequences.inputs, training), training)
+        y = self.drop(self.embed(sequences.targets), training)
+        steps, _ = self.infer(x, self.context(x, y, sequences.mask, training), sequences, noise, training)
+        if sequences.mask is None:
+            return steps
+        return steps._replace(terms={k: ops.where(sequences.mask, v, 0.0) for k, v in steps.terms.items()})
 
     def loss_terms(self, data, noise=None):
         """The terms of the loss, before their weights.
@@ -327,32 +371,28 @@ class SequenceModel(Likelihood, Generation, Presets, Export, keras.Model):
             ValueError: names what is wrong with `data` or `noise`.
         """
         if data_lib.is_concrete(data):
-            data = self._concrete(data)
-        count_and_time = self._count_and_time(data)
+            data = arrays(self, data)
+        count, time = count_and_time(data)
         if noise is None:
-            noise = self.draw_noise(*count_and_time, self.seed_generator)
+            noise = self.draw_noise(count, time, self.seed_generator)
         elif data_lib.is_concrete(noise):
             check_finite("noise", noise)
-        expected = (*count_and_time, self.noise_dim)
+        expected = (count, time, self.noise_dim)
         if tuple(noise.shape) != expected:
             raise ValueError(f"`noise` must be of shape {expected}. Received: shape={tuple(noise.shape)}.")
         return self._loss_terms(keras.tree.map_structure(ops.convert_to_tensor, data), noise)
 
     @compiled
     def _loss_terms(self, data, noise):
-        sequences = self.sequences(data)
-        return self._sum_steps(self.step_terms(self(data, noise=noise), sequences), sequences.mask)
+        return self._sums(self(data, noise=noise))
 
-    def _sum_steps(self, terms, mask):
-        if mask is not None:
-            terms = {name: ops.where(mask, term, 0.0) for name, term in terms.items()}
-        return {name: ops.sum(term, axis=1) for name, term in terms.items()}
+    def _sums(self, steps):
+        """The terms of each sequence, (batch,) nats."""
+        return {name: ops.sum(term, axis=1) for name, term in steps.terms.items()}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         _check_only_x(y, sample_weight)
-        sequences = self.sequences(x, training)
-        terms = self._sum_steps(self.step_terms(y_pred, sequences), sequences.mask)
-        weights = self.term_weights()
+        terms, weights = self._sums(y_pred), self.current_weights()
         for name, (values, value_weights) in self.metric_values(terms, weights).items():
             self._means[name].update_state(values, value_weights)
         return ops.mean(self.objective(terms, weights, training))
@@ -379,6 +419,16 @@ class SequenceModel(Likelihood, Generation, Presets, Export, keras.Model):
 
     def predict(self, x, *args, **kwargs):
         return super().predict(data_lib.checked(x, self.check_data), *args, **kwargs)
+
+    # Services: functions of a model.
+
+    log_likelihood = log_likelihood
+    generate = generate
+    forecast = forecast
+    export = export
+    save_to_preset = save_to_preset
+    from_preset = classmethod(from_preset)
+    presets = PresetsOfClass()
 
 
 def _check_only_x(y=None, sample_weight=None):

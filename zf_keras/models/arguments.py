@@ -1,4 +1,7 @@
-"""The documentation of the arguments that models share, written once."""
+"""The arguments that models share: their documentation, written once, and the signature of a model's class."""
+
+import inspect
+from typing import Any, TypedDict
 
 OF_ALL = """\
         hidden_units: int. Size of the networks' hidden layers. Defaults to `units`.
@@ -29,6 +32,49 @@ OF_LATENT = """\
 OUTPUT = """\
         output: `"gaussian"`, `"gaussian_mixture"`, `"bernoulli"`, `"categorical"` or a `DistributionHead`.
 """
+
+
+class OfAll(TypedDict, total=False):
+    """What every model takes beside its own arguments; for editors. `signature` reads the constructors."""
+
+    hidden_units: int | None
+    num_components: int
+    num_classes: int | None
+    output_network: str
+    embedding_dim: int | None
+    start_token: int
+    num_layers: int
+    dropout: float
+    word_dropout: float
+    unknown_token: int | None
+    seed: int | None
+    name: str
+    dtype: Any
+
+
+class OfLatent(OfAll, total=False):
+    """What every model with latents takes beside its own arguments."""
+
+    kl_weight: Any
+    free_nats: float
+    clip: float | None
+    num_samples: int
+    bag_of_words: float
+
+
+def signature(cls, base):
+    """The signature of a model's class: its own arguments, then those that it passes on, up to the class `base`."""
+    classes = cls.__mro__[: cls.__mro__.index(base) + 1]
+    constructors = [vars(each)["__init__"] for each in classes if "__init__" in vars(each)]
+    parameters = {}
+    for constructor in constructors:
+        for name, parameter in list(inspect.signature(constructor).parameters.items())[1:]:
+            if name in parameters or parameter.kind is parameter.VAR_KEYWORD:
+                continue
+            own = constructor is constructors[0]
+            parameters[name] = parameter if own else parameter.replace(kind=parameter.KEYWORD_ONLY)
+    rest = inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)
+    return inspect.Signature([*parameters.values(), rest])
 
 
 def documented(layers="", latent=True, output_network="mlp"):

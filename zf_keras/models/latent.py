@@ -10,27 +10,31 @@ import keras
 from keras import ops
 
 from zf_keras.arguments import check_non_negative, check_positive, check_size, optional
+from zf_keras.inference.latents import encode, interpolate
 from zf_keras.layers.backward_encoder import BackwardEncoder
 from zf_keras.layers.lstm_stack import LSTMStack
 from zf_keras.layers.network import GaussianNetwork, Network, StandardNormal
-from zf_keras.models.latents import Latents
-from zf_keras.models.sequence_model import SequenceModel
-from zf_keras.probability import Gaussian, float32, reparametrized
+from zf_keras.models.base import SequenceModel
+from zf_keras.probability import Gaussian, float32
 from zf_keras.seeds import seeded
 
 
-class Steps(NamedTuple):
-    """Per-step parameters, each (batch, time, ...)."""
+class LatentSteps(NamedTuple):
+    """Per-step parameters and terms, each (batch, time, ...)."""
 
     output: Any  # parameters of p(y_t | ...), (batch, time, head.params_dim)
     prior: Gaussian  # p(z_t | ...), (batch, time, latent_dim) each
     posterior: Gaussian  # q(z_t | ...), (batch, time, latent_dim) each
     latent: Any  # z_t, drawn from the posterior, (batch, time, latent_dim)
-    extra: dict  # what the model's further terms need, by name
+    terms: dict  # name -> (batch, time) nats, zero at masked steps
+
+    def log_weight(self):
+        """log p(y_t | ...) + log p(z_t | ...) - log q(z_t | ...), (batch, time) nats."""
+        return self.prior.log_prob(self.latent) - self.posterior.log_prob(self.latent) - self.terms["nll"]
 
 
-class StochasticRNN(Latents, SequenceModel):
-    """Base of the models with a latent; their `infer` gives `Steps`, their `make_generate_step` takes `draw`.
+class LatentModel(SequenceModel):
+    """Base of the models with a latent; their `infer` gives `LatentSteps`, by `latent_steps`.
 
     Args:
         latent_dim: int. Size of z_t.
@@ -75,10 +79,6 @@ class StochasticRNN(Latents, SequenceModel):
             )
         if bag_of_words and not self.tokens:
             raise ValueError(f"`bag_of_words` needs a categorical output. Received: bag_of_words={bag_of_words}.")
-
-    def make_generate_step(self, draw=reparametrized):
-        """As for `SequenceModel`; z_t = draw(mean, log-variance, the first latent_dim of noise_t)."""
-        raise NotImplementedError
 
     # Parts that several models have.
 
@@ -130,13 +130,16 @@ class StochasticRNN(Latents, SequenceModel):
         return self.latent_dim
 
     @property
-    def kl_cost(self):
-        """Name of the KL term that the loss has."""
-        return "kl_cost" if self.free_nats else "kl"
+    def loss_weights(self):
+        kl = {"kl": 0.0, "kl_cost": self.kl_weight} if self.free_nats else {"kl": self.kl_weight}
+        return {**super().loss_weights, **kl, **nonzero(bow_nll=self.bag_of_words)}
 
-    @property
-    def term_names(self):
-        return ("nll", "kl", *("kl_cost",) * bool(self.free_nats), *("bow_nll",) * bool(self.bag_of_words))
+    def current_weights(self):
+        schedule = keras.optimizers.schedules.LearningRateSchedule
+        return {
+            name: float32(weight(self.updates)) if isinstance(weight, schedule) else weight
+            for name, weight in self.loss_weights.items()
+        }
 
     def metric_names(self):
         return (*super().metric_names(), "kl_weight")
@@ -151,22 +154,17 @@ class StochasticRNN(Latents, SequenceModel):
             self.bag_of_words_network.build((None, None, self.latent_dim))
         self.updates = self.add_weight(shape=(), dtype="int", initializer="zeros", trainable=False, name="updates")
 
-    def current_kl_weight(self):
-        """w of the next update."""
-        if isinstance(self.kl_weight, keras.optimizers.schedules.LearningRateSchedule):
-            return float32(self.kl_weight(self.updates))
-        return float32(self.kl_weight)
-
-    def step_terms(self, steps, sequences):
-        terms = super().step_terms(steps, sequences)
-        terms["kl"] = steps.posterior.kl(steps.prior)
+    def latent_steps(self, sequences, output, prior, posterior, latent, **terms):
+        """`LatentSteps` of a batch, with the terms of all models before those of its own."""
+        kl = posterior.kl(prior)
+        shared = {"nll": -self.head.log_prob(output, sequences.targets), "kl": kl}
         if self.free_nats:
-            terms["kl_cost"] = ops.maximum(terms["kl"], self.free_nats)
-        if self.num_samples > 1:
-            terms["sampled_kl"] = _log_ratio(steps)
+            shared["kl_cost"] = ops.maximum(kl, self.free_nats)
         if self.bag_of_words:
-            terms["bow_nll"] = self._bag_of_words_nll(steps.latent, sequences)
-        return terms
+            shared["bow_nll"] = self._bag_of_words_nll(latent, sequences)
+        if self.num_samples > 1:
+            shared["sampled_kl"] = posterior.log_prob(latent) - prior.log_prob(latent)
+        return LatentSteps(output, prior, posterior, latent, shared | terms)
 
     def _bag_of_words_nll(self, z, sequences):
         log_probs = ops.log_softmax(float32(self.bag_of_words_network(z)), axis=-1)
@@ -180,10 +178,6 @@ class StochasticRNN(Latents, SequenceModel):
             to_come = ops.logical_and(to_come, ops.expand_dims(sequences.mask, 1))
         to_come = float32(to_come)
         return -ops.sum(to_come * log_probs, axis=2) / ops.maximum(ops.sum(to_come, axis=2), 1.0)
-
-    def term_weights(self):
-        bag_of_words = {"bow_nll": self.bag_of_words} if self.bag_of_words else {}
-        return {**super().term_weights(), self.kl_cost: self.current_kl_weight(), **bag_of_words}
 
     def objective(self, terms, weights, training):
         if not training or self.num_samples == 1:
@@ -201,11 +195,12 @@ class StochasticRNN(Latents, SequenceModel):
     def metric_values(self, terms, weights):
         # Weighted by the cost that it multiplies: so the means over an epoch in which the weight rises
         # still add up to the loss. The tiny number is for a cost of zero.
-        kl_weight = ops.broadcast_to(weights[self.kl_cost], ops.shape(terms["kl"]))
+        cost = "kl_cost" if self.free_nats else "kl"
+        kl_weight = ops.broadcast_to(float32(weights[cost]), ops.shape(terms[cost]))
         return {
             **super().metric_values(terms, weights),
             "elbo": (-(terms["nll"] + terms["kl"]), None),
-            "kl_weight": (kl_weight, terms[self.kl_cost] + 1e-12),
+            "kl_weight": (kl_weight, terms[cost] + 1e-12),
         }
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -214,13 +209,13 @@ class StochasticRNN(Latents, SequenceModel):
             self.updates.assign_add(1)
         return loss
 
-    def step_log_weights(self, steps, sequences):
-        return super().step_log_weights(steps, sequences) - _log_ratio(steps)
+    encode = encode
+    interpolate = interpolate
 
 
-def _log_ratio(steps):
-    """log q(z_t | ...) - log p(z_t | ...), (batch, time) nats."""
-    return steps.posterior.log_prob(steps.latent) - steps.prior.log_prob(steps.latent)
+def nonzero(**weights):
+    """Those of some terms' weights that are not zero: a term of weight zero is left out with its network."""
+    return {name: weight for name, weight in weights.items() if weight}
 
 
 def previous(h):

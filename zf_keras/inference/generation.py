@@ -1,0 +1,205 @@
+"""Samples and forecasts of a model: its step, the latent drawn from the prior, in a loop.
+
+x_1 a start frame;  params_t, state_t = step(state_{t-1}, x_t, noise_t);  y_t ~ p(params_t);  x_{t+1} = y_t
+
+All noise is drawn before the loop.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from zf_keras.arguments import check_numbers, check_positive, check_positive_int, check_size
+from zf_keras.compiled import compiled
+from zf_keras.inference.passes import batches_of_rows, generator
+from zf_keras.loops.scan import scan
+from zf_keras.probability import float32
+
+
+def generate(model, batch_size=1, length=100, prompt=None, temperature=1.0, seed=None):
+    """Draws sequences from the model.
+
+    Args:
+        batch_size: int. How many. Defaults to `1`.
+        length: int. Steps of each, those of the prompt included. Defaults to `100`.
+        prompt: array (batch_size, steps, features) or (batch_size, steps) of tokens, or one such sequence
+            for all (1, ...); the first frames of the result. The state after it is drawn from the posterior
+            given the prompt. Defaults to `None`.
+        temperature: positive float. Divides the output's logits and multiplies its standard
+            deviations. Defaults to `1.0`.
+        seed: int or `None`. The same seed gives the same draws; `None` goes on with the model's own.
+
+    Returns:
+        NumPy array (batch_size, length, features), or (batch_size, length) of tokens.
+
+    Raises:
+        ValueError: names what is wrong with an argument, or the model is not built.
+    """
+    check_positive_int("batch_size", batch_size)
+    check_positive_int("length", length)
+    check_positive("temperature", temperature)
+    check_can_generate(model)
+    model.head.check_temperature(temperature)
+    numbers = batch_size * max(length * (model.noise_dim + model.head.width), model.units)
+    check_numbers(numbers, batch_size=batch_size, length=length)
+    random = generator(model, seed)
+    if prompt is None:
+        state, x = model.initial_state(batch_size), start_frame(model, batch_size)
+        return _drawn(model, state, x, batch_size, length, random, temperature)
+    known = check_frames(model, "prompt", prompt)
+    if len(known) not in (1, batch_size) or known.shape[1] >= length:
+        raise ValueError(
+            f"`prompt` must be of 1 or batch_size={batch_size} sequences, shorter than length={length}. "
+            f"Received: shape={known.shape}."
+        )
+    rows = np.zeros(batch_size, int) if len(known) == 1 else np.arange(batch_size)
+    contexts = _contexts(model, known, batch_size)
+    frames = _continued(model, known[rows], _rows_of(contexts, rows), length - known.shape[1], random, temperature)
+    return np.concatenate([known[rows].astype(frames.dtype), frames], axis=1)
+
+
+def forecast(model, prompt, horizon, num_samples, temperature=1.0, seed=None, batch_size=128):
+    """Draws what may come after each of some sequences.
+
+    What of a prompt does not depend on its latents is computed once, and the latents of each sample path are a draw
+    of their own from the posterior given the prompt.
+
+    Args:
+        prompt: array (batch, steps, features) or (batch, steps) of tokens.
+        horizon: int. Steps to forecast.
+        num_samples: int. Sample paths for each sequence.
+        temperature: positive float. As for `generate`.
+        seed: int or `None`. The same seed and `batch_size` give the same draws; `None` goes on with the model's own.
+        batch_size: int. How many (sequence, sample) pairs are computed at a time, which bounds the memory. Defaults
+            to `128`.
+
+    Returns:
+        NumPy array (num_samples, batch, horizon, features), or (num_samples, batch, horizon) of tokens.
+
+    Raises:
+        ValueError: names what is wrong with an argument, or the model is not built.
+    """
+    check_positive_int("horizon", horizon)
+    check_size("num_samples", num_samples)
+    check_positive_int("batch_size", batch_size)
+    check_positive("temperature", temperature)
+    check_can_generate(model)
+    model.head.check_temperature(temperature)
+    prompt = check_frames(model, "prompt", prompt)
+    check_numbers(
+        num_samples * len(prompt) * horizon * (model.head.features or 1), num_samples=num_samples, horizon=horizon
+    )
+    random = generator(model, seed)
+    contexts = _contexts(model, prompt, batch_size)
+    pairs = np.tile(np.arange(len(prompt)), num_samples)
+    paths = [
+        _continued(model, prompt[rows], _rows_of(contexts, rows), horizon, random, temperature)
+        for rows in batches_of_rows(pairs, batch_size)
+    ]
+    paths = np.concatenate(paths)[: len(pairs)]
+    return paths.reshape(num_samples, len(prompt), *paths.shape[1:])
+
+
+def check_can_generate(model):
+    """Raises a `ValueError` unless what a model draws can be its next input."""
+    if not model.built:
+        raise ValueError("The model is not built: fit it, load it, or call it on a batch before it generates.")
+    if model.features["inputs"] != model.features["targets"]:
+        raise ValueError(
+            "A model generates where its inputs are its targets a step earlier. This one was built for "
+            f"inputs of {model.features['inputs']} and targets of {model.features['targets']} features."
+        )
+
+
+def check_frames(model, name, frames):
+    """The argument `name`, one array of sequences, as a NumPy array.
+
+    Raises:
+        ValueError: the model does not accept it.
+    """
+    if isinstance(frames, dict):
+        raise ValueError(f"`{name}` must be one array: its sequences are of one length. Received: a dict.")
+    try:
+        model.check_data(frames)
+    except ValueError as error:
+        raise ValueError(f"`{name}`: {error}") from error
+    return ops.convert_to_numpy(frames)
+
+
+def start_frame(model, batch_size):
+    """x_1 where none is given: zeros, or the start token."""
+    if model.tokens:
+        return model.head.as_values(ops.full((batch_size,), model.start_token))
+    return model.head.as_values(ops.zeros((batch_size, model.features["targets"])))
+
+
+@compiled
+def state_after(model, prompt, noise):
+    """The state after a prompt, its latents drawn from the posterior by `noise`."""
+    return state_given_context(model, prompt, context_of(model, prompt), noise)
+
+
+@compiled
+def context_of(model, prompt):
+    """What the model makes of a prompt that does not depend on latents."""
+    sequences = model.sequences(prompt)
+    return model.context(model.embed(sequences.inputs), model.embed(sequences.targets), None, False)
+
+
+@compiled
+def state_given_context(model, prompt, context, noise):
+    """As `state_after`, of a context that is known."""
+    sequences = model.sequences(prompt)
+    return model.infer(model.embed(sequences.inputs), context, sequences, noise, False)[1]
+
+
+@compiled
+def draw_frames(model, state, x, noise, frame_noise, temperature, *latents, decode="sample"):
+    """Frames (batch, time, ...) that follow a state.
+
+    Args:
+        state, x: before the first step, and its input: a frame.
+        noise, frame_noise: (batch, time, ...), of `model.draw_noise` and of the head's `noise`.
+        temperature: scalar tensor.
+        *latents: z (batch, time, latent_dim), or nothing for draws from the prior.
+        decode: `"sample"` or `"mode"`.
+    """
+    weights = model.step_weights()
+
+    def step(state, inputs):
+        (state, x), (noise, frame_noise, latent) = state, inputs
+        steps, state = model.step(weights, state, model.embed(x), noise, latent=latent[0] if latent else None)
+        y = (
+            model.head.mode(steps.output)
+            if decode == "mode"
+            else model.head.draw(steps.output, *frame_noise, temperature)
+        )
+        return (state, y), y
+
+    inputs = keras.tree.map_structure(lambda x: ops.swapaxes(x, 0, 1), (noise, tuple(frame_noise), latents))
+    return ops.swapaxes(scan(step, (state, x), inputs)[1], 0, 1)
+
+
+def _contexts(model, prompt, batch_size):
+    batches = [
+        keras.tree.map_structure(ops.convert_to_numpy, context_of(model, ops.convert_to_tensor(prompt[rows])))
+        for rows in batches_of_rows(np.arange(len(prompt)), batch_size)
+    ]
+    return keras.tree.map_structure(lambda *parts: np.concatenate(parts)[: len(prompt)], *batches)
+
+
+def _rows_of(contexts, rows):
+    return keras.tree.map_structure(lambda x: ops.convert_to_tensor(x[rows]), contexts)
+
+
+def _continued(model, known, context, length, random, temperature):
+    """So many frames that follow the known ones of each row, a NumPy array."""
+    noise = model.draw_noise(*known.shape[:2], random)
+    state = state_given_context(model, ops.convert_to_tensor(known), context, noise)
+    return _drawn(model, state, model.head.as_values(known[:, -1]), len(known), length, random, temperature)
+
+
+def _drawn(model, state, x, batch_size, length, random, temperature):
+    noise = model.draw_noise(batch_size, length, random)
+    frame_noise = model.head.noise((batch_size, length), random)
+    return ops.convert_to_numpy(draw_frames(model, state, x, noise, frame_noise, float32(temperature)))
