@@ -41,6 +41,9 @@ class LaplaceHead(DistributionHead):
         mean, log_scale = ops.split(probability.float32(params), 2, axis=-1)
         return probability.tfd.Independent(probability.tfd.Laplace(mean, ops.exp(log_scale)), 1)
 
+    def check_values(self, name, values):
+        """Every number is accepted."""
+
 
 def data_of(output, lengths):
     targets = sequences(output, len(lengths), max(lengths)).astype("int32" if output == "categorical" else "float32")
@@ -367,6 +370,8 @@ def test_a_head_of_ones_own_is_held_by_a_saved_model_alone(tmp_path):
     np.testing.assert_allclose(
         exported.generate(4, 6, 1.0, noise, uniform), Own(model).generate(noise, uniform, 1.0), rtol=1e-5
     )
+    with pytest.raises(tf.errors.InvalidArgumentError, match="temperature must be 1 for a LaplaceHead"):
+        exported.generate(4, 6, 0.5, noise, uniform)
 
 
 def test_the_command(tmp_path, capsys):

@@ -3,15 +3,13 @@
 from zf_keras import _backend  # isort: skip  (first: a clear error before anything else is imported)
 from zf_keras import datasets, presets
 from zf_keras.cells.stochastic_lstm import StochasticLSTMCell
+from zf_keras.heads import DistributionHead
+from zf_keras.heads.bernoulli import BernoulliHead
+from zf_keras.heads.categorical import CategoricalHead
+from zf_keras.heads.gaussian import GaussianHead
+from zf_keras.heads.gaussian_mixture import GaussianMixtureHead
 from zf_keras.layers.auxiliary_decoder import AuxiliaryDecoder
 from zf_keras.layers.backward_encoder import BackwardEncoder
-from zf_keras.layers.heads import (
-    BernoulliHead,
-    CategoricalHead,
-    DistributionHead,
-    GaussianHead,
-    GaussianMixtureHead,
-)
 from zf_keras.models.base import SequenceModel
 from zf_keras.models.rnn.rnn import RNN
 from zf_keras.models.srnn.srnn import SRNN

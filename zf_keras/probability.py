@@ -1,32 +1,20 @@
 """TensorFlow Probability for the chosen backend; densities in float32, whatever the precision policy.
 
-The only module that imports TFP.
+The only door to TFP, opened where a distribution is asked for.
 """
 
-import functools
-import importlib
 import math
 from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
-
-@functools.cache
-def _tfp():
-    # Imported at first use: the JAX substrate also loads TensorFlow where that is installed.
-    if keras.config.backend() == "tensorflow":
-        return importlib.import_module("tensorflow_probability")
-    # TFP 0.25 asks for a table that JAX 0.7 made private.
-    xla = importlib.import_module("jax.interpreters.xla")
-    if not hasattr(xla, "pytype_aval_mappings"):
-        xla.pytype_aval_mappings = importlib.import_module("jax._src.core").pytype_aval_mappings
-    return importlib.import_module("tensorflow_probability.substrates.jax")
+from zf_keras._private import tfp
 
 
 def __getattr__(name):
     if name == "tfd":
-        return _tfp().distributions
+        return tfp().distributions
     raise AttributeError(name)
 
 
@@ -42,7 +30,7 @@ class Gaussian(NamedTuple):
 
     def distribution(self):
         """TFP distribution with event shape (dim,), in float32."""
-        tfd = _tfp().distributions
+        tfd = tfp().distributions
         scale = ops.exp(0.5 * float32(self.log_variance))
         return tfd.Independent(tfd.Normal(float32(self.mean), scale), reinterpreted_batch_ndims=1)
 

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from zf_keras.arguments import is_number
+
 
 @keras.saving.register_keras_serializable("zf_keras")
 class KLAnnealing(keras.optimizers.schedules.LearningRateSchedule):
@@ -22,14 +24,14 @@ class KLAnnealing(keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(self, initial=0.2, increment=5e-5, maximum=1.0):
-        if not 0 <= initial <= maximum or increment < 0:
+        if not all(map(is_number, (initial, increment, maximum))) or not 0 <= initial <= maximum or increment < 0:
             raise ValueError(
-                "KLAnnealing needs 0 <= initial <= maximum and increment >= 0. "
+                "KLAnnealing needs finite numbers, 0 <= initial <= maximum and increment >= 0. "
                 f"Received: initial={initial}, increment={increment}, maximum={maximum}."
             )
-        self.initial = initial
-        self.increment = increment
-        self.maximum = maximum
+        self.initial = float(initial)
+        self.increment = float(increment)
+        self.maximum = float(maximum)
 
     def __call__(self, step):
         return ops.minimum(self.maximum, self.initial + self.increment * ops.cast(step, "float32"))
@@ -58,15 +60,16 @@ class DividedAfter(keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(self, initial, divisor, start, every):
-        if not initial > 0 or not divisor >= 1 or start < 0 or every < 1:
+        numbers = (initial, divisor, start, every)
+        if not all(map(is_number, numbers)) or initial <= 0 or divisor < 1 or start < 0 or every < 1:
             raise ValueError(
-                "DividedAfter needs initial > 0, divisor >= 1, start >= 0 and every >= 1. "
+                "DividedAfter needs finite numbers, initial > 0, divisor >= 1, start >= 0 and every >= 1. "
                 f"Received: initial={initial}, divisor={divisor}, start={start}, every={every}."
             )
-        self.initial = initial
-        self.divisor = divisor
-        self.start = start
-        self.every = every
+        self.initial = float(initial)
+        self.divisor = float(divisor)
+        self.start = float(start)
+        self.every = float(every)
 
     def __call__(self, step):
         step = ops.cast(step, "float32")

@@ -25,7 +25,7 @@ MASK = np.arange(5) < np.array([[5], [3]])
         ({"kl_weight": -1.0}, "kl_weight=-1.0"),
         ({"free_nats": -1.0}, "free_nats=-1.0"),
         ({"clip": 0.0}, "clip=0.0"),
-        ({"output": "gausian"}, "`output` must be one of 'gaussian', .*Received: output='gausian'"),
+        ({"output": "gausian"}, "`output` must be one of .*'gaussian', .*Received: output='gausian'"),
         ({"output": "categorical"}, "num_classes"),
         ({"output": "categorical", "num_classes": 3, "start_token": 3}, "start_token=3"),
         ({"output": "gaussian_mixture", "num_components": 0}, "num_components=0"),

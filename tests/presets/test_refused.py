@@ -165,6 +165,8 @@ def test_no_model(copy):
 def test_sizes_are_those_of_the_weights(copy, size):
     """A thousand million of anything takes no memory and no time."""
     configure(copy, **{size: 10**9})
+    refusal(copy, "must be at most|does not fit config.json")
+    configure(copy, **{size: 2 * 10**4})
     refusal(copy, "does not fit config.json")
     configure(copy, **{size: "5"})
     refusal(copy, "describes no ZForcing|does not fit config.json")

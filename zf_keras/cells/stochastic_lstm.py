@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from zf_keras.arguments import check_positive_int
+from zf_keras.arguments import check_bool, check_non_negative_int, check_positive, check_size, check_units, optional
 from zf_keras.layers.network import GaussianNetwork, split_gaussian
 from zf_keras.loops.scan import swap_time_and_batch
 from zf_keras.loops.stochastic_lstm import StepInputs, StepWeights, step, stochastic_lstm
@@ -61,23 +61,21 @@ class StochasticLSTMCell(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        check_positive_int("units", units)
-        check_positive_int("latent_dim", latent_dim)
-        if latent_units is not None:
-            check_positive_int("latent_units", latent_units)
-        self.units = units
-        self.latent_dim = latent_dim
-        self.hidden_units = units if hidden_units is None else hidden_units
-        self.context_dim = context_dim
-        self.inputs_to_latent = inputs_to_latent
-        self.latent_units = latent_units
-        self.clip = clip
-        self.state_size = [units, units]
-        self.output_size = units + 3 * latent_dim
-        self.posterior = GaussianNetwork(latent_dim, self.hidden_units, clip, dtype=self.dtype_policy, name="posterior")
+        self.units = check_units("units", units)
+        self.latent_dim = check_size("latent_dim", latent_dim)
+        self.hidden_units = self.units if hidden_units is None else check_size("hidden_units", hidden_units)
+        self.context_dim = check_non_negative_int("context_dim", context_dim)
+        self.inputs_to_latent = check_bool("inputs_to_latent", inputs_to_latent)
+        self.latent_units = optional(check_size, "latent_units", latent_units)
+        self.clip = optional(check_positive, "clip", clip)
+        self.state_size = [self.units, self.units]
+        self.output_size = self.units + 3 * self.latent_dim
+        self.posterior = GaussianNetwork(
+            self.latent_dim, self.hidden_units, self.clip, dtype=self.dtype_policy, name="posterior"
+        )
         self.projection = None
         if latent_units is not None:
-            self.projection = keras.layers.Dense(latent_units, dtype=self.dtype_policy, name="projection")
+            self.projection = keras.layers.Dense(self.latent_units, dtype=self.dtype_policy, name="projection")
 
     def build(self, input_shape):
         features = input_shape[-1] - self.context_dim - self.latent_dim
@@ -149,6 +147,12 @@ class StochasticLSTMCell(keras.layers.Layer):
         return ops.cast(variable, self.compute_dtype)
 
     def call(self, inputs, states, training=None):
+        expected = self.features + self.context_dim + self.latent_dim
+        if inputs.shape[-1] != expected:
+            raise ValueError(
+                f"StochasticLSTMCell takes [x_t, b_t, eps_t] of {self.features} + {self.context_dim} + "
+                f"{self.latent_dim} numbers, for which it was built. Received: {inputs.shape[-1]} numbers."
+            )
         x, context, noise = ops.split(inputs, [self.features, self.features + self.context_dim], axis=-1)
         context = context if self.context_dim else None
         state, out = step(self.step_weights(), self.clip, tuple(states), self.step_inputs(x, context, noise))
@@ -166,6 +170,11 @@ class StochasticLSTMCell(keras.layers.Layer):
         Returns:
             `StochasticLSTMOutputs`, and the last state, a pair of tensors (batch, units).
         """
+        sizes = {"x": (x, self.features), "context": (context, self.context_dim), "noise": (noise, self.latent_dim)}
+        for name, (tensor, size) in sizes.items():
+            if (0 if tensor is None else tensor.shape[-1]) != size:
+                received = None if tensor is None else tuple(tensor.shape)
+                raise ValueError(f"`{name}` must be of shape (batch, time, {size}). Received: shape={received}.")
         if initial_state is None:
             zeros = ops.zeros((ops.shape(x)[0], self.units), dtype=self.compute_dtype)
             initial_state = (zeros, zeros)

@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from zf_keras._private import patch_tf2onnx
 from zf_keras.export.endpoints import counts, flat_function, flat_specs
 
 #: The endpoints that a format holds.
@@ -67,9 +68,8 @@ def _write_onnx(function, specs, path):
     import onnx
     import onnxruntime
     import tf2onnx
-    from keras.src.export.tf2onnx_lib import patch_tf2onnx
 
-    patch_tf2onnx()  # for NumPy 2
+    patch_tf2onnx()
     model, _ = tf2onnx.convert.from_function(function, list(specs.values()), opset=OPSET)
     for value in model.graph.input:
         for axis, dim in enumerate(value.type.tensor_type.shape.dim):

@@ -15,9 +15,10 @@ import tempfile
 
 import keras
 
+from zf_keras._private import all_layers
 from zf_keras.arguments import check_choice
 from zf_keras.folders import whole_folder
-from zf_keras.layers.heads import DistributionHead
+from zf_keras.heads import DistributionHead
 
 FORMATS = ("tf_saved_model", "onnx", "litert")
 
@@ -140,7 +141,7 @@ def _write(model, folder, format):
 @contextlib.contextmanager
 def _without_cudnn(model):
     """What is traced runs on any device."""
-    layers = [layer for layer in model._flatten_layers() if hasattr(layer, "use_cudnn")]
+    layers = [layer for layer in all_layers(model) if hasattr(layer, "use_cudnn")]
     before = [layer.use_cudnn for layer in layers]
     for layer in layers:
         layer.use_cudnn = False
@@ -153,7 +154,7 @@ def _without_cudnn(model):
 
 def _write_in_tensorflow(model, folder, format):
     """Writes the files of an export, from another backend."""
-    modules = {type(layer).__module__ for layer in (model, *model._flatten_layers())}
+    modules = {type(layer).__module__ for layer in all_layers(model)}
     modules = sorted(name for name in modules if name.partition(".")[0] not in ("keras", "zf_keras"))
     if "__main__" in modules:
         raise ValueError(

@@ -6,7 +6,7 @@ from inspect import Parameter, Signature
 import tensorflow as tf
 
 from zf_keras.export.endpoints import COUNTS, Drawn, counts, flat_function, flat_specs
-from zf_keras.layers.heads import BernoulliHead
+from zf_keras.heads.bernoulli import BernoulliHead
 
 
 def write_saved_model(model, table, folder):
@@ -114,4 +114,6 @@ def _checks(model, given):
             check(tf.math.is_finite(x), f"{name} must be finite.")
     if "temperature" in given:
         check((given["temperature"] > 0) & tf.math.is_finite(given["temperature"]), "temperature must be > 0.")
+        if not model.head.tempers:
+            check(given["temperature"] == 1, f"temperature must be 1 for a {type(model.head).__name__}.")
     return checks

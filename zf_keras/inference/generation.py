@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from zf_keras.arguments import check_positive, check_positive_int
+from zf_keras.arguments import check_numbers, check_positive, check_positive_int, check_size
 from zf_keras.compiled import compiled
 from zf_keras.inference.passes import batches_of_rows, generator
 from zf_keras.loops.scan import scan
@@ -39,6 +39,9 @@ def generate(model, batch_size=1, length=100, prompt=None, temperature=1.0, seed
     check_positive_int("length", length)
     check_positive("temperature", temperature)
     check_can_generate(model)
+    model.head.check_temperature(temperature)
+    numbers = batch_size * max(length * (model.noise_dim + model.head.width), model.units)
+    check_numbers(numbers, batch_size=batch_size, length=length)
     random = generator(model, seed)
     if prompt is None:
         state, x = model.initial_state(batch_size), start_frame(model, batch_size)
@@ -77,11 +80,15 @@ def forecast(model, prompt, horizon, num_samples, temperature=1.0, seed=None, ba
         ValueError: names what is wrong with an argument, or the model is not built.
     """
     check_positive_int("horizon", horizon)
-    check_positive_int("num_samples", num_samples)
+    check_size("num_samples", num_samples)
     check_positive_int("batch_size", batch_size)
     check_positive("temperature", temperature)
     check_can_generate(model)
+    model.head.check_temperature(temperature)
     prompt = check_frames(model, "prompt", prompt)
+    check_numbers(
+        num_samples * len(prompt) * horizon * (model.head.features or 1), num_samples=num_samples, horizon=horizon
+    )
     random = generator(model, seed)
     contexts = _contexts(model, prompt, batch_size)
     pairs = np.tile(np.arange(len(prompt)), num_samples)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from zf_keras.arguments import check_choice, check_positive_int
+from zf_keras.arguments import check_choice, check_positive_int, check_size
 from zf_keras.compiled import compiled
 from zf_keras.inference.generation import check_can_generate, check_frames, draw_frames, start_frame
 from zf_keras.inference.passes import arrays, count_and_time, generator, passes
@@ -75,7 +75,7 @@ def interpolate(model, first, second, num_points=11, decode="mode", seed=None):
     Raises:
         ValueError: names what is wrong with an argument, or the model is not built.
     """
-    check_positive_int("num_points", num_points)
+    check_size("num_points", num_points)
     check_choice("decode", decode, ("mode", "sample"))
     check_can_generate(model)
     first, second = check_frames(model, "first", first), check_frames(model, "second", second)

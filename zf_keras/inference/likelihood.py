@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from zf_keras.arguments import check_positive_int
+from zf_keras.arguments import check_numbers, check_positive_int, check_size
 from zf_keras.compiled import compiled
 from zf_keras.inference.passes import arrays, count_and_time, passes
 
@@ -28,11 +28,12 @@ def log_likelihood(model, data, num_samples=1, seed=None, batch_size=128, verbos
     Raises:
         ValueError: names what is wrong with an argument.
     """
-    check_positive_int("num_samples", num_samples)
+    check_size("num_samples", num_samples)
     check_positive_int("batch_size", batch_size)
     data = arrays(model, data)
     num_samples = num_samples if model.noise_dim else 1
     count, _ = count_and_time(data)
+    check_numbers(count * num_samples, num_samples=num_samples)
     rows = np.repeat(np.arange(count), num_samples)
     log_weights = [log_weight(model, *batch) for batch in passes(model, data, rows, seed, batch_size, verbose)]
     log_weights = np.concatenate([ops.convert_to_numpy(w) for w in log_weights])[: len(rows)]

@@ -5,6 +5,8 @@ import numpy as np
 from keras import ops
 
 from zf_keras import data as data_lib
+from zf_keras.arguments import check_numbers
+from zf_keras.seeds import SeedGenerator
 
 
 def arrays(model, data):
@@ -35,7 +37,7 @@ def count_and_time(data):
 
 def generator(model, seed):
     """A seed generator: of `seed`, or the model's own for `None`."""
-    return model.seed_generator if seed is None else keras.random.SeedGenerator(seed)
+    return model.seed_generator if seed is None else SeedGenerator(seed)
 
 
 def batches_of_rows(rows, batch_size, verbose=0):
@@ -59,6 +61,7 @@ def batches_of_rows(rows, batch_size, verbose=0):
 def passes(model, data, rows, seed, batch_size, verbose):
     """Batches of `rows` of `data`, and noise for each."""
     random, (_, time) = generator(model, seed), count_and_time(data)
+    check_numbers(min(batch_size, len(rows)) * time * max(1, model.noise_dim), batch_size=batch_size)
     for batch_rows in batches_of_rows(rows, batch_size, verbose):
         noise = model.draw_noise(len(batch_rows), time, random)
         yield {key: ops.convert_to_tensor(x[batch_rows]) for key, x in data.items()}, noise

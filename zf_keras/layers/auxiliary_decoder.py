@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from zf_keras.arguments import check_choice, check_positive_int
+from zf_keras.arguments import check_choice, check_positive, check_size, optional
 from zf_keras.layers.network import Network, split_gaussian
 from zf_keras.probability import Gaussian, float32
 
@@ -41,15 +41,13 @@ class AuxiliaryDecoder(keras.layers.Layer):
 
     def __init__(self, units, hidden_units, cost="gaussian", clip=8.0, **kwargs):
         super().__init__(**kwargs)
-        check_positive_int("units", units)
-        check_choice("cost", cost, ("gaussian", "l2"))
-        self.units = units
+        self.units = check_size("units", units)
         self.supports_masking = True
-        self.hidden_units = hidden_units
-        self.cost = cost
-        self.clip = clip
-        params_dim = 2 * units if cost == "gaussian" else units
-        self.network = Network(params_dim, hidden_units, dtype=self.dtype_policy, name="network")
+        self.hidden_units = check_size("hidden_units", hidden_units)
+        self.cost = check_choice("cost", cost, ("gaussian", "l2"))
+        self.clip = optional(check_positive, "clip", clip)
+        params_dim = 2 * self.units if cost == "gaussian" else self.units
+        self.network = Network(params_dim, self.hidden_units, dtype=self.dtype_policy, name="network")
 
     def build(self, input_shape):
         self.network.build(input_shape)

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from zf_keras.arguments import check_positive_int
+from zf_keras.arguments import check_rate, check_size, check_units
 from zf_keras.layers.lstm_stack import LSTMStack
 
 
@@ -57,13 +57,11 @@ class BackwardEncoder(keras.layers.Layer):
 
     def __init__(self, units, num_layers=1, dropout=0.0, seed=None, **kwargs):
         super().__init__(**kwargs)
-        check_positive_int("units", units)
-        check_positive_int("num_layers", num_layers)
-        self.units = units
-        self.num_layers = num_layers
-        self.dropout = dropout
+        self.units = check_units("units", units)
+        self.num_layers = check_size("num_layers", num_layers)
+        self.dropout = check_rate("dropout", dropout)
         self.supports_masking = True
-        self.lstm = LSTMStack(units, num_layers, dropout, seed, dtype=self.dtype_policy, name="lstm")
+        self.lstm = LSTMStack(self.units, self.num_layers, self.dropout, seed, dtype=self.dtype_policy, name="lstm")
 
     def build(self, input_shape):
         self.lstm.build(input_shape)

@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from zf_keras.arguments import check_rate
+from zf_keras.arguments import check_rate, check_units
+from zf_keras.seeds import SeedGenerator
 
 
 @keras.saving.register_keras_serializable("zf_keras")
@@ -27,16 +28,13 @@ class LSTMStack(keras.layers.Layer):
 
     def __init__(self, units, num_layers=1, dropout=0.0, seed=None, **kwargs):
         super().__init__(**kwargs)
-        check_rate("dropout", dropout)
-        self.units = units
+        self.units = check_units("units", units)
         self.num_layers = num_layers
-        self.dropout = dropout
-        self.seed_generator = seed
-        if not isinstance(seed, keras.random.SeedGenerator):
-            self.seed_generator = keras.random.SeedGenerator(seed)
+        self.dropout = check_rate("dropout", dropout)
+        self.seed_generator = SeedGenerator.of(seed)
         self.layers = [
             keras.layers.LSTM(
-                units, return_sequences=True, return_state=True, dtype=self.dtype_policy, name=f"layer_{i}"
+                self.units, return_sequences=True, return_state=True, dtype=self.dtype_policy, name=f"layer_{i}"
             )
             for i in range(num_layers)
         ]

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from zf_keras.activations import clipped_leaky_relu
-from zf_keras.arguments import check_positive_int
+from zf_keras.arguments import check_positive, check_positive_int, check_size, optional
 from zf_keras.loops.recurrence import Affine
 from zf_keras.probability import Gaussian, standard_normal
 
@@ -30,16 +30,13 @@ class Network(keras.layers.Layer):
 
     def __init__(self, output_dim, hidden_units=None, **kwargs):
         super().__init__(**kwargs)
-        check_positive_int("output_dim", output_dim)
-        if hidden_units is not None:
-            check_positive_int("hidden_units", hidden_units)
-        self.output_dim = output_dim
+        self.output_dim = check_positive_int("output_dim", output_dim)
         self.supports_masking = True
-        self.hidden_units = hidden_units
+        self.hidden_units = optional(check_size, "hidden_units", hidden_units)
         self.hidden = None
         if hidden_units is not None:
-            self.hidden = keras.layers.Dense(hidden_units, dtype=self.dtype_policy, name="hidden")
-        self.linear = keras.layers.Dense(output_dim, dtype=self.dtype_policy, name="linear")
+            self.hidden = keras.layers.Dense(self.hidden_units, dtype=self.dtype_policy, name="hidden")
+        self.linear = keras.layers.Dense(self.output_dim, dtype=self.dtype_policy, name="linear")
 
     def build(self, input_shape):
         if self.hidden is not None:
@@ -105,9 +102,9 @@ class GaussianNetwork(Network):
     """
 
     def __init__(self, dim, hidden_units=None, clip=8.0, **kwargs):
-        super().__init__(2 * dim, hidden_units, **kwargs)
-        self.dim = dim
-        self.clip = clip
+        super().__init__(2 * check_size("dim", dim), hidden_units, **kwargs)
+        self.dim = int(dim)
+        self.clip = optional(check_positive, "clip", clip)
 
     def finish(self, params):
         return split_gaussian(params, self.clip)

@@ -5,9 +5,10 @@ from typing import Any, TypedDict
 
 OF_ALL = """\
         hidden_units: int. Size of the networks' hidden layers. Defaults to `units`.
-        num_components: int. Components of `"gaussian_mixture"`. Defaults to `20`.
-        num_classes: int. Tokens of `"categorical"`.
-        output_network: f_o, `"mlp"` (one hidden layer) or `"linear"`. Defaults to `"{output_network}"`.
+        num_components: int. Components of `"gaussian_mixture"`, for it alone. Defaults to `20`.
+        num_classes: int. Tokens of `"categorical"`, for it alone.
+        output_network: f_o, `"mlp"` (one hidden layer) or `"linear"`; a `DistributionHead` has its own. Defaults to
+            `"{output_network}"`.
         embedding_dim: int or `None`. Size of a linear embedding of frames, or an embedding table of tokens, of
             x_t and y_t; `None` for frames as they are and one-hot tokens. Defaults to `None`.
         start_token: int. x_1 of token data. Defaults to `0`.
@@ -17,7 +18,7 @@ OF_ALL = """\
             et al. 2016). Defaults to `0.0`.
         unknown_token: int or `None`. What is read in the place of a hidden word; `None` for zeros in the place
             of its embedding. Defaults to `None`.
-        seed: int or `None`. Seed of the model's own random numbers.
+        seed: int or `None`. Seed of the initial weights and of the model's own random numbers.
 """
 OF_LATENT = """\
         kl_weight: float or schedule over training updates, such as `KLAnnealing()`. Defaults to `1.0`.

@@ -11,16 +11,27 @@ import numpy as np
 from keras import ops
 
 from zf_keras import data as data_lib
-from zf_keras.arguments import check_choice, check_positive_int, check_rate
+from zf_keras._private import is_validation
+from zf_keras.arguments import (
+    check_choice,
+    check_finite,
+    check_rate,
+    check_seed,
+    check_size,
+    check_token,
+    check_units,
+    optional,
+)
 from zf_keras.compiled import compiled
 from zf_keras.export.model import export
+from zf_keras.heads import DistributionHead, get_head, without_void
 from zf_keras.inference.generation import forecast, generate
 from zf_keras.inference.likelihood import log_likelihood
 from zf_keras.inference.passes import arrays, count_and_time
-from zf_keras.layers.heads import get_head
 from zf_keras.layers.lstm_stack import LSTMStack
 from zf_keras.models.arguments import signature
 from zf_keras.presets.model import PresetsOfClass, from_preset, save_to_preset
+from zf_keras.seeds import SeedGenerator, seeded
 
 
 class Steps(NamedTuple):
@@ -55,6 +66,8 @@ class SequenceModel(keras.Model):
     noise_dim = 0
     #: Draws of the latents for each sequence in training.
     num_samples = 1
+    #: What `output_network` is where it is not given.
+    default_output_network = "mlp"
     #: Whether a term of the loss scores the inputs too.
     scores_inputs = False
 
@@ -67,9 +80,9 @@ class SequenceModel(keras.Model):
         units,
         output,
         hidden_units=None,
-        num_components=20,
+        num_components=None,
         num_classes=None,
-        output_network="mlp",
+        output_network=None,
         embedding_dim=None,
         start_token=0,
         num_layers=1,
@@ -80,40 +93,41 @@ class SequenceModel(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        check_positive_int("units", units)
-        check_positive_int("num_layers", num_layers)
-        check_rate("dropout", dropout)
-        check_rate("word_dropout", word_dropout)
-        check_choice("output_network", output_network, ("linear", "mlp"))
-        for name, value in (("hidden_units", hidden_units), ("embedding_dim", embedding_dim)):
-            if value is not None:
-                check_positive_int(name, value)
-        self.units = units
-        self.hidden_units = units if hidden_units is None else hidden_units
-        self.num_components = num_components
-        self.num_classes = num_classes
+        self.units = check_units("units", units)
+        self.hidden_units = self.units if hidden_units is None else check_size("hidden_units", hidden_units)
+        self.embedding_dim = optional(check_size, "embedding_dim", embedding_dim)
+        self.num_layers = check_size("num_layers", num_layers)
+        self.dropout = check_rate("dropout", dropout)
+        self.word_dropout = check_rate("word_dropout", word_dropout)
+        self.seed = optional(check_seed, "seed", seed)
+        self.num_components = optional(check_size, "num_components", num_components)
+        self.num_classes = optional(check_size, "num_classes", num_classes)
+        if output_network is not None:
+            check_choice("output_network", output_network, ("linear", "mlp"))
+        own_head = isinstance(output, DistributionHead)
+        if output_network is None and not own_head:
+            output_network = self.default_output_network
         self.output_network = output_network
-        self.embedding_dim = embedding_dim
-        self.start_token = start_token
-        self.num_layers = num_layers
-        self.dropout = dropout
-        self.word_dropout = word_dropout
-        self.unknown_token = unknown_token
-        self.seed = seed
-        head_hidden_units = self.hidden_units if output_network == "mlp" else None
-        template = get_head(output, num_components, num_classes, head_hidden_units)
+        # Beside a head of the user's they are those of the latent's networks, if there are any.
+        head_hidden_units = self.hidden_units
+        if own_head:
+            head_hidden_units = hidden_units if type(self).noise_dim == 0 else None
+        template = get_head(
+            output,
+            head_hidden_units,
+            output_network,
+            num_components=self.num_components,
+            num_classes=self.num_classes,
+        )
         # Past Keras's tracking of attributes: they are no layers of the model, and never built.
         self.__dict__.update(output=output, _head_template=template)
-        self.tokens = self._head_template.tokens
-        for name, token in (("start_token", start_token), ("unknown_token", unknown_token)):
-            if self.tokens and token is not None and not 0 <= token < self._head_template.num_classes:
-                raise ValueError(
-                    f"`{name}` must be a token, in [0, num_classes). "
-                    f"Received: {name}={token}, num_classes={self._head_template.num_classes}."
-                )
+        self.tokens = template.tokens
+        most = template.num_classes if self.tokens else None
+        self.start_token = check_token("start_token", start_token, most)
+        self.unknown_token = None if unknown_token is None else check_token("unknown_token", unknown_token, most)
         if word_dropout and not self.tokens:
             raise ValueError(f"`word_dropout` needs a categorical output. Received: word_dropout={word_dropout}.")
-        self.seed_generator = keras.random.SeedGenerator(seed, name="noise")
+        self.seed_generator = SeedGenerator(self.seed, name="noise")
 
     # What a model defines.
 
@@ -207,6 +221,7 @@ class SequenceModel(keras.Model):
 
     # Building and saving.
 
+    @seeded
     def build(self, input_shape):
         shapes = input_shape if isinstance(input_shape, dict) else {"targets": input_shape}
         shapes = {key: tuple(shape) for key, shape in shapes.items() if key != "mask"}
@@ -272,7 +287,8 @@ class SequenceModel(keras.Model):
 
     @classmethod
     def from_config(cls, config):
-        return cls(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
+        arguments = {name: keras.saving.deserialize_keras_object(value) for name, value in config.items()}
+        return cls(**without_void(arguments, latents=cls.noise_dim != 0))
 
     def save_own_variables(self, store):
         # Keras saves no seed generators; training goes on from a saved file with the same noise.
@@ -359,6 +375,8 @@ class SequenceModel(keras.Model):
         count, time = count_and_time(data)
         if noise is None:
             noise = self.draw_noise(count, time, self.seed_generator)
+        elif data_lib.is_concrete(noise):
+            check_finite("noise", noise)
         expected = (count, time, self.noise_dim)
         if tuple(noise.shape) != expected:
             raise ValueError(f"`noise` must be of shape {expected}. Received: shape={tuple(noise.shape)}.")
@@ -395,7 +413,7 @@ class SequenceModel(keras.Model):
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
         _check_only_x(y, kwargs.get("sample_weight"))
-        if not kwargs.get("_use_cached_eval_dataset"):
+        if not is_validation(kwargs):
             x = data_lib.checked(x, self.check_data)
         return super().evaluate(x, None, *args, **kwargs)
 

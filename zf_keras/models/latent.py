@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from zf_keras.arguments import check_non_negative, check_positive, check_positive_int
+from zf_keras.arguments import check_non_negative, check_positive, check_size, optional
 from zf_keras.inference.latents import encode, interpolate
 from zf_keras.layers.backward_encoder import BackwardEncoder
 from zf_keras.layers.lstm_stack import LSTMStack
 from zf_keras.layers.network import GaussianNetwork, Network, StandardNormal
 from zf_keras.models.base import SequenceModel
 from zf_keras.probability import Gaussian, float32
+from zf_keras.seeds import seeded
 
 
 class LatentSteps(NamedTuple):
@@ -63,14 +64,14 @@ class LatentModel(SequenceModel):
         **kwargs,
     ):
         super().__init__(units, output, **kwargs)
-        check_positive_int("latent_dim", latent_dim)
-        check_positive_int("num_samples", num_samples)
-        check_non_negative("free_nats", free_nats)
-        check_non_negative("bag_of_words", bag_of_words)
-        if clip is not None:
-            check_positive("clip", clip)
+        self.latent_dim = check_size("latent_dim", latent_dim)
+        self.num_samples = check_size("num_samples", num_samples)
+        self.free_nats = check_non_negative("free_nats", free_nats)
+        self.bag_of_words = check_non_negative("bag_of_words", bag_of_words)
+        self.clip = optional(check_positive, "clip", clip)
         if not isinstance(kl_weight, keras.optimizers.schedules.LearningRateSchedule):
-            check_non_negative("kl_weight", kl_weight)
+            kl_weight = check_non_negative("kl_weight", kl_weight)
+        self.kl_weight = kl_weight
         if free_nats and num_samples > 1:
             raise ValueError(
                 "`free_nats` bounds the KL, which the objective of num_samples > 1 does not have. "
@@ -78,12 +79,6 @@ class LatentModel(SequenceModel):
             )
         if bag_of_words and not self.tokens:
             raise ValueError(f"`bag_of_words` needs a categorical output. Received: bag_of_words={bag_of_words}.")
-        self.latent_dim = latent_dim
-        self.kl_weight = kl_weight
-        self.free_nats = free_nats
-        self.clip = clip
-        self.num_samples = num_samples
-        self.bag_of_words = bag_of_words
 
     # Parts that several models have.
 
@@ -149,6 +144,7 @@ class LatentModel(SequenceModel):
     def metric_names(self):
         return (*super().metric_names(), "kl_weight")
 
+    @seeded
     def build(self, input_shape):
         super().build(input_shape)
         if self.bag_of_words:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Unpack
 import keras
 from keras import ops
 
+from zf_keras.arguments import check_bool
 from zf_keras.layers.network import Network
 from zf_keras.loops.recurrence import recurrence
 from zf_keras.loops.scan import swap_time_and_batch
@@ -55,8 +56,8 @@ class SRNN(LatentModel):
 
     def __init__(self, units, latent_dim, output, smoothing=True, residual_posterior=True, **kwargs: Unpack[OfLatent]):
         super().__init__(units, latent_dim, output, **kwargs)
-        self.smoothing = smoothing
-        self.residual_posterior = residual_posterior
+        self.smoothing = check_bool("smoothing", smoothing)
+        self.residual_posterior = check_bool("residual_posterior", residual_posterior)
 
     @property
     def head_input_dim(self):

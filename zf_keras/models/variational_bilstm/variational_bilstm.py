@@ -85,17 +85,12 @@ class VariationalBiLSTM(LatentModel):
         **kwargs: Unpack[OfLatent],
     ):
         super().__init__(units, latent_dim, output, **kwargs)
-        for name, value in (("alpha", alpha), ("beta", beta), ("gamma", gamma)):
-            check_non_negative(name, value)
-        check_probability("skip_gradient", skip_gradient)
-        check_choice("auxiliary_gradient", auxiliary_gradient, ("full", "target"))
-        check_choice("prior", prior, ("learned", "standard_normal"))
-        self.alpha = alpha
-        self.beta = beta
-        self.gamma = gamma
-        self.skip_gradient = skip_gradient
-        self.auxiliary_gradient = auxiliary_gradient
-        self.prior = prior
+        self.alpha = check_non_negative("alpha", alpha)
+        self.beta = check_non_negative("beta", beta)
+        self.gamma = check_non_negative("gamma", gamma)
+        self.skip_gradient = check_probability("skip_gradient", skip_gradient)
+        self.auxiliary_gradient = check_choice("auxiliary_gradient", auxiliary_gradient, ("full", "target"))
+        self.prior = check_choice("prior", prior, ("learned", "standard_normal"))
 
     @property
     def noise_dim(self):

@@ -51,8 +51,7 @@ class VRNN(LatentModel):
 
     def __init__(self, units, latent_dim, output, prior="learned", **kwargs: Unpack[OfLatent]):
         super().__init__(units, latent_dim, output, **kwargs)
-        check_choice("prior", prior, ("learned", "standard_normal"))
-        self.prior = prior
+        self.prior = check_choice("prior", prior, ("learned", "standard_normal"))
 
     @property
     def head_input_dim(self):

@@ -16,7 +16,7 @@ from typing import Unpack
 import keras
 from keras import ops
 
-from zf_keras.arguments import check_choice, check_non_negative
+from zf_keras.arguments import check_bool, check_choice, check_non_negative, check_size, optional
 from zf_keras.cells.stochastic_lstm import StochasticLSTMCell
 from zf_keras.layers.auxiliary_decoder import AuxiliaryDecoder
 from zf_keras.layers.network import split_gaussian
@@ -66,6 +66,8 @@ class ZForcing(LatentModel):
     (2, 5, 3)
     """
 
+    default_output_network = "linear"
+
     def __init__(
         self,
         units,
@@ -77,23 +79,19 @@ class ZForcing(LatentModel):
         auxiliary_cost="gaussian",
         auxiliary_gradient="target",
         inputs_to_latent=False,
-        output_network="linear",
         latent_units=None,
         **kwargs: Unpack[OfLatent],
     ):
-        super().__init__(units, latent_dim, output, output_network=output_network, **kwargs)
-        check_non_negative("alpha", alpha)
-        check_non_negative("beta", beta)
-        check_choice("auxiliary", auxiliary, ("z", "zh"))
-        check_choice("auxiliary_cost", auxiliary_cost, ("gaussian", "l2"))
-        check_choice("auxiliary_gradient", auxiliary_gradient, ("target", "strict", "detached"))
-        self.alpha = alpha
-        self.beta = beta
-        self.auxiliary = auxiliary
-        self.auxiliary_cost = auxiliary_cost
-        self.auxiliary_gradient = auxiliary_gradient
-        self.inputs_to_latent = inputs_to_latent
-        self.latent_units = latent_units
+        super().__init__(units, latent_dim, output, **kwargs)
+        self.alpha = check_non_negative("alpha", alpha)
+        self.beta = check_non_negative("beta", beta)
+        self.auxiliary = check_choice("auxiliary", auxiliary, ("z", "zh"))
+        self.auxiliary_cost = check_choice("auxiliary_cost", auxiliary_cost, ("gaussian", "l2"))
+        self.auxiliary_gradient = check_choice(
+            "auxiliary_gradient", auxiliary_gradient, ("target", "strict", "detached")
+        )
+        self.inputs_to_latent = check_bool("inputs_to_latent", inputs_to_latent)
+        self.latent_units = optional(check_size, "latent_units", latent_units)
 
     @property
     def scores_inputs(self):

@@ -6,9 +6,7 @@ import pytest
 from keras import ops
 
 from tests.support import normal
-from zf_keras import BernoulliHead, CategoricalHead, GaussianHead, GaussianMixtureHead, KLAnnealing
-from zf_keras.layers.heads import get_head
-from zf_keras.probability import Gaussian
+from zf_keras import BernoulliHead, CategoricalHead, GaussianHead, GaussianMixtureHead
 
 F, K = 3, 4
 
@@ -169,22 +167,28 @@ def test_stands_alone_and_survives_saving(head, tmp_path):
     assert restored.layers[-1].get_config() == head.get_config()
 
 
-def test_gaussian_kl_and_log_prob_against_tfp():
-    from zf_keras.probability import tfd
+@pytest.mark.parametrize("name", HEADS)
+def test_tempered_parameters(name):
+    """`at_temperature` is what `draw` draws from."""
+    head, params_dim, *_ = HEADS[name]
+    params, noise = 2 * normal(50, 4, params_dim), normal(50, 4, head.normal_dim, seed=1)
+    uniform = np.random.default_rng(2).uniform(size=(50, 4, head.uniform_dim)).astype("float32")
+    tempered = head.at_temperature(params, 0.7)
+    np.testing.assert_allclose(
+        head.draw(tempered, noise, uniform), head.draw(params, noise, uniform, 0.7), rtol=1e-5, atol=1e-5
+    )
 
-    q, p = (Gaussian(normal(7, F, seed=s), normal(7, F, seed=s + 10)) for s in (0, 1))
-    x = normal(7, F, seed=5)
-    np.testing.assert_allclose(q.kl(p), tfd.kl_divergence(q.distribution(), p.distribution()), rtol=1e-5)
-    np.testing.assert_allclose(q.log_prob(x), q.distribution().log_prob(x), rtol=1e-5)
-    np.testing.assert_allclose(q.kl(q), np.zeros(7), atol=1e-6)
+
+@pytest.mark.parametrize("name", ["gaussian", "bernoulli", "categorical"])
+def test_mode_is_that_of_tfp(name):
+    head, params_dim, *_ = HEADS[name]
+    params = normal(5, 2, params_dim)
+    np.testing.assert_array_equal(head.mode(params), head.distribution(params).mode())
 
 
-def test_errors():
-    with pytest.raises(ValueError, match="'gauss'"):
-        get_head("gauss")
-    with pytest.raises(ValueError, match="num_classes"):
-        get_head("categorical")
-    with pytest.raises(ValueError, match="num_components"):
-        GaussianMixtureHead(3, 0)
-    with pytest.raises(ValueError, match="initial"):
-        KLAnnealing(initial=2.0)
+def test_a_mixture_of_far_components_does_not_underflow():
+    """Densities of e^-5000, and a component of no weight."""
+    params = np.array([[0.0, -1e4, 100.0, 0.0, 0.0, 0.0], [0.0, 0.0, 100.0, -100.0, 0.0, 0.0]], "float32")
+    log_prob = GaussianMixtureHead(1, 2).log_prob(params, np.zeros((2, 1), "float32"))
+    peak = -0.5 * np.log(2 * np.pi)
+    np.testing.assert_allclose(log_prob, [-5000 + peak, -5000 + peak], rtol=1e-6)

@@ -1,0 +1,73 @@
+"""A categorical distribution over tokens."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from zf_keras import probability
+from zf_keras.arguments import check_size
+from zf_keras.heads.head import DistributionHead, drawn_index
+from zf_keras.heads.registry import output
+from zf_keras.probability import float32
+
+
+@output("categorical")
+@keras.saving.register_keras_serializable("zf_keras")
+class CategoricalHead(DistributionHead):
+    """Categorical over tokens; parameters are the logits, (..., num_classes). Frames are ids in [0, num_classes).
+
+    Args:
+        num_classes: int. Number of tokens.
+        hidden_units: int or `None`. As for every head.
+
+    Example:
+
+    >>> head = CategoricalHead(num_classes=50, hidden_units=32)
+    >>> head.log_prob(head(np.zeros((2, 5, 16))), np.zeros((2, 5), "int32")).shape
+    (2, 5)
+    """
+
+    tokens = True
+    uniform_dim = 1
+
+    def __init__(self, num_classes, features=None, hidden_units=None, **kwargs):
+        super().__init__(features, hidden_units, **kwargs)
+        self.num_classes = check_size("num_classes", num_classes)
+
+    @property
+    def params_dim(self):
+        return self.num_classes
+
+    def distribution(self, params):
+        return probability.tfd.Categorical(logits=float32(params))
+
+    def log_prob(self, params, values):
+        chosen = ops.one_hot(self.as_values(values), self.num_classes) > 0
+        return ops.sum(ops.where(chosen, ops.log_softmax(float32(params), axis=-1), 0.0), axis=-1)
+
+    def at_temperature(self, params, temperature):
+        return float32(params) / temperature
+
+    def draw(self, params, normal, uniform, temperature=1.0):
+        return drawn_index(self.at_temperature(params, temperature), uniform)
+
+    def mode(self, params):
+        return ops.cast(ops.argmax(params, axis=-1), "int32")
+
+    def as_values(self, values):
+        return ops.cast(values, "int32")
+
+    def check_values(self, name, values):
+        if not np.issubdtype(values.dtype, np.integer):
+            raise ValueError(
+                f"A categorical output needs `{name}` of integer token ids. Received: dtype={values.dtype}."
+            )
+        outside = (values < 0) | (values >= self.num_classes)
+        if outside.any():
+            raise ValueError(
+                f"`{name}` holds the token {values[outside][0]}, which is outside [0, num_classes) = "
+                f"[0, {self.num_classes})."
+            )
+
+    def get_config(self):
+        return {**super().get_config(), "num_classes": self.num_classes}

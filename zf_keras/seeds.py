@@ -1,0 +1,56 @@
+"""Random numbers of a model: its own stream for noise, and initial weights of its own."""
+
+import contextlib
+import functools
+import random
+import threading
+
+import keras
+
+from zf_keras.arguments import check_seed, optional
+
+_LOCK = threading.RLock()
+
+
+class SeedGenerator(keras.random.SeedGenerator):
+    """A `keras.random.SeedGenerator` of which no two threads draw the same numbers."""
+
+    def __init__(self, seed=None, name=None, **kwargs):
+        super().__init__(optional(check_seed, "seed", seed), name, **kwargs)
+
+    @classmethod
+    def of(cls, seed):
+        """A generator from an int or `None`; a generator is returned as it is."""
+        return seed if isinstance(seed, keras.random.SeedGenerator) else cls(seed)
+
+    def next(self, ordered=True):
+        with _LOCK:
+            return super().next(ordered)
+
+
+def seeded(build):
+    """Decorator of a model's `build`: with `seed` the initial weights are those of the seed, whatever was drawn before.
+
+    Keras seeds its initializers by Python's `random`, whose state is put back.
+    """
+
+    @functools.wraps(build)
+    def call(self, input_shape):
+        with _seeded_initializers(self.seed, build.__qualname__):
+            return build(self, input_shape)
+
+    return call
+
+
+@contextlib.contextmanager
+def _seeded_initializers(seed, part):
+    if seed is None:
+        yield
+        return
+    with _LOCK:
+        state = random.getstate()
+        random.seed(f"{seed} {part}")  # builds call one another, and none repeats another's weights
+        try:
+            yield
+        finally:
+            random.setstate(state)
