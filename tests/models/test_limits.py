@@ -7,7 +7,8 @@ from keras import ops
 
 from tests.models.table import FEATURES, make, sequences
 from tests.support import normal, padded_batch, path, set_random_weights
-from zf_keras import RNN, VRNN, ZForcing, recurrence
+from zf_keras import RNN, VRNN, ZForcing
+from zf_keras.loops import recurrence
 
 
 def assign(model, values):

@@ -7,7 +7,7 @@ from keras import ops
 
 from tests.models.table import FEATURES, make, sequences
 from tests.support import all_gradients, gradients, normal, path, total_loss
-from zf_keras.models.variational_bilstm.variational_bilstm import stopped
+from zf_keras.models.variational_bilstm.variational_bilstm import stop_gradient_where
 
 NAME = "variational_bilstm"
 
@@ -104,8 +104,8 @@ def test_the_drawn_mask():
     assert make(NAME, skip_gradient=0)._skip((2, 5), True) is False
 
 
-def test_stopped():
+def test_stop_gradient_where():
     x = keras.Variable(np.ones((2, 3), "float32"))
     where = np.array([[True], [False]])
-    (gradient,) = gradients(lambda: ops.sum(stopped(x + 0.0, ops.convert_to_tensor(where))), [x])
+    (gradient,) = gradients(lambda: ops.sum(stop_gradient_where(ops.convert_to_tensor(where), x + 0.0)), [x])
     np.testing.assert_array_equal(gradient, [[0, 0, 0], [1, 1, 1]])
