@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from zf_keras.arguments import check_non_negative, check_positive_int, check_seed
-from zf_keras.datasets.batches import lengths_of
+from zf_keras.data.batches import lengths_of
 from zoo.files import whole_file, write_whole
 from zoo.runs import BEST, RESULTS, RunError, machine
 

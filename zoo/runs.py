@@ -29,6 +29,7 @@ import keras
 import tomli_w
 
 from zf_keras import datasets
+from zf_keras.data import shards
 from zf_keras.datasets import Batches
 from zoo import components, recipes
 from zoo.files import whole_file, write_whole
@@ -283,7 +284,7 @@ def load_data(recipe, directory):
 
 
 def _data_checksum(directory):
-    return datasets.shards.checksum(Path(directory) / datasets.shards.MANIFEST)
+    return shards.checksum(Path(directory) / shards.MANIFEST)
 
 
 def machine():

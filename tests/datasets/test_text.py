@@ -9,8 +9,9 @@ import tarfile
 import numpy as np
 import pytest
 
+from zf_keras.data.shard_writer import write_shards
+from zf_keras.data.shards import MANIFEST
 from zf_keras.datasets import imdb, ptb, text, tokens
-from zf_keras.datasets.shards import MANIFEST, write_shards
 from zf_keras.datasets.sources import UnsafeArchiveError
 from zf_keras.datasets.splits import Splits
 

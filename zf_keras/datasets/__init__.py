@@ -2,9 +2,10 @@
 
 import importlib
 
+from zf_keras.data.batches import Batches, Mapped
+from zf_keras.data.shard_writer import write_shards
+from zf_keras.data.shards import Shards
 from zf_keras.datasets import digits
-from zf_keras.datasets.batches import Batches, Mapped
-from zf_keras.datasets.shards import Shards, write_shards
 from zf_keras.datasets.splits import Splits, load_splits
 from zf_keras.datasets.vocabulary import Vocabulary
 

@@ -18,10 +18,10 @@ import zipfile
 
 import numpy as np
 
+from zf_keras.data.shard_writer import write_shards
 from zf_keras.datasets import images, sources
 from zf_keras.datasets.images import measures as measures
 from zf_keras.datasets.images import write_samples as write_samples
-from zf_keras.datasets.shards import write_shards
 from zf_keras.datasets.splits import Splits
 
 SIDE = 28

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from zf_keras.arguments import check_choice
-from zf_keras.datasets.batches import Mapped
+from zf_keras.data.batches import Mapped
 from zf_keras.datasets.splits import load_splits
 
 FRAMES = ("pixels", "rows")

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from zf_keras.arguments import check_choice, check_positive_int
+from zf_keras.data.shard_writer import write_shards
 from zf_keras.datasets import images, sources
 from zf_keras.datasets.images import measures as measures
 from zf_keras.datasets.images import write_samples as write_samples
-from zf_keras.datasets.shards import write_shards
 
 FILES = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
 IDX_UINT8_IMAGES = 0x00000803

@@ -32,10 +32,10 @@ from pathlib import Path
 import numpy as np
 
 from zf_keras.arguments import check_positive, check_positive_int
+from zf_keras.data.batches import Mapped
+from zf_keras.data.shard_writer import write_shards
 from zf_keras.datasets import midi, sources
-from zf_keras.datasets.batches import Mapped
 from zf_keras.datasets.midi import MAX_FRAMES, NOTES, STEP_SECONDS
-from zf_keras.datasets.shards import write_shards
 from zf_keras.datasets.splits import Splits, load_splits
 
 KEY = "inputs"

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from zf_keras.arguments import check_rate
-from zf_keras.datasets.shards import locked
+from zf_keras.data.files import locked
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 

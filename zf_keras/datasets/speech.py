@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from zf_keras.arguments import check_choice, check_positive_int, check_rate
+from zf_keras.data.batches import Mapped
+from zf_keras.data.shard_writer import write_shards
 from zf_keras.datasets import sources
-from zf_keras.datasets.batches import Mapped
-from zf_keras.datasets.shards import write_shards
 from zf_keras.datasets.splits import Splits, load_splits
 
 SUFFIXES = (".wav", ".flac", ".sph", ".nist")

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from zf_keras.datasets.shards import Shards
+from zf_keras.data.shards import Shards
 
 
 class Splits(NamedTuple):

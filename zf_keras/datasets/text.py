@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 
 from zf_keras.arguments import check_choice, check_rate
+from zf_keras.data.batches import Mapped
+from zf_keras.data.shard_writer import write_shards
 from zf_keras.datasets import sources
-from zf_keras.datasets.batches import Mapped
-from zf_keras.datasets.shards import write_shards
 from zf_keras.datasets.splits import Splits, load_splits
 from zf_keras.datasets.tokens import LEVELS, START, UNKNOWN, Characters, Words, most_frequent
 

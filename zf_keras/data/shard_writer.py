@@ -1,52 +1,21 @@
-"""Prepared data sets: sequences in memory-mapped shards with a manifest, written once, however often interrupted.
+"""Writes a data set to shards, once, however often interrupted."""
 
-A directory holds, for each split, shards of whole sequences: `train-00000.npy`, the frames (frames, features) or
-tokens (frames,) of all its sequences end to end, and `train-00000.ends.npy`, where each sequence ends. `manifest.json`
-is written last: a directory without it is not complete, and `write_shards` goes on with it where it was.
-"""
-
-import contextlib
 import errno
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from zf_keras.arguments import check_choice, check_positive_int
+from zf_keras.data.files import locked, write_array, write_json
+from zf_keras.data.moments import Moments
+from zf_keras.data.shards import MANIFEST, PROGRESS, read_json
 
 FORMAT = 1
 _ARRAY_BYTES = 128  # of an array beside its numbers, which counts where sequences are short
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT)
-MANIFEST, PROGRESS = "manifest.json", "progress.json"
-
-
-class Moments:
-    """Count, mean and standard deviation of a stream of numbers, in float64 (Chan et al. 1979)."""
-
-    def __init__(self, count=0, mean=0.0, squares=0.0):
-        self.count, self.mean, self.squares = count, mean, squares
-
-    def add(self, values, piece=2**20):
-        flat = np.ravel(values)
-        for start in range(0, len(flat), piece):
-            self._add(np.asarray(flat[start : start + piece], "float64"))
-
-    def _add(self, values):
-        mean, total = values.mean(), self.count + values.size
-        delta = mean - self.mean
-        self.squares += np.square(values - mean).sum() + delta**2 * self.count * values.size / total
-        self.mean += delta * values.size / total
-        self.count = total
-
-    def statistics(self):
-        """Dict of mean and std, of the population."""
-        return {"mean": float(self.mean), "std": float(np.sqrt(self.squares / max(self.count, 1)))}
-
-    def state(self):
-        return {"count": int(self.count), "mean": float(self.mean), "squares": float(self.squares)}
 
 
 def write_shards(
@@ -113,7 +82,7 @@ def write_shards(
         try:
             directory.mkdir(exist_ok=True)
             found = next((name for name in (MANIFEST, PROGRESS) if (directory / name).exists()), None)
-            progress = _read_json(directory / found) if found else None
+            progress = read_json(directory / found) if found else None
             if found == PROGRESS and not any(split["shards"] for split in progress["splits"].values()):
                 # Nothing is lost: the arguments may have been mended after an error.
                 progress = progress if progress["identity"] == identity else None
@@ -132,7 +101,7 @@ def write_shards(
                     "moments": Moments().state(),
                     "frame": None,
                 }
-                _write_json(directory / PROGRESS, progress)
+                write_json(directory / PROGRESS, progress)
             _remove_unfinished(directory, progress)
             writer = _Writer(directory, progress, on_error, shard_bytes, statistics_of)
             bar = keras.utils.Progbar(max(1, sum(map(len, sources.values())))) if verbose else None
@@ -145,7 +114,7 @@ def write_shards(
                     )
             manifest = {name: value for name, value in progress.items() if name != "moments"}
             manifest["statistics"] = Moments(**progress["moments"]).statistics() if statistics_of else None
-            _write_json(directory / MANIFEST, manifest)
+            write_json(directory / MANIFEST, manifest)
             (directory / PROGRESS).unlink()
         except OSError as error:
             if error.errno in _DISK_ERRORS:
@@ -156,32 +125,6 @@ def write_shards(
                 ) from error
             raise
     return manifest
-
-
-@contextlib.contextmanager
-def locked(directory):
-    """What no other process does for the same directory at the same time; in one process it may be nested.
-
-    Raises:
-        ValueError: another process is at it.
-    """
-    try:
-        import filelock
-    except ImportError as error:
-        raise ImportError('To prepare data needs filelock: pip install "zf_keras[datasets]".') from error
-    directory = Path(directory).absolute()
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    path = directory.with_name(f".{directory.name}.lock")
-    lock = filelock.FileLock(path, timeout=0, is_singleton=True)
-    try:
-        with lock:
-            try:
-                yield
-            finally:
-                if lock.lock_counter == 1:  # the outermost
-                    path.unlink(missing_ok=True)
-    except filelock.Timeout as error:
-        raise ValueError(f"{directory} is being prepared by another process.") from error
 
 
 class _SourceError(Exception):
@@ -268,60 +211,18 @@ class _Writer:
                 f"{name}.npy": np.concatenate(arrays),
                 f"{name}.ends.npy": np.cumsum([len(array) for array in arrays], dtype="int64"),
             }
-            checksums = {file: _write_array(self.directory / file, array) for file, array in files.items()}
+            checksums = {file: write_array(self.directory / file, array) for file, array in files.items()}
             frames = sum(map(len, arrays))
             done["shards"].append({"name": name, "sequences": len(arrays), "frames": frames, "sha256": checksums})
             if split == self.statistics_of:
                 self.moments.add(files[f"{name}.npy"])
         done["consumed"], done["within"] = consumed, within
         self.progress["moments"] = self.moments.state()
-        _write_json(self.directory / PROGRESS, self.progress)
+        write_json(self.directory / PROGRESS, self.progress)
 
 
 def _digest(data):
     return hashlib.sha256(data).hexdigest()
-
-
-def _write_whole(path, write):
-    """Writes beside `path` and puts it in place once it is on the disk."""
-    partial = path.with_name(f"partial-{path.name}")
-    try:
-        with partial.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-
-
-def _read_json(path):
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}): delete the directory, and prepare again.") from error
-
-
-def _write_json(path, value):
-    _write_whole(path, lambda file: file.write((json.dumps(value, indent=1) + "\n").encode()))
-
-
-def _write_array(path, array):
-    array = np.ascontiguousarray(array)
-
-    def write(file):
-        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
-        file.write(array.data)  # NumPy's own writing does not say that a disk is full
-
-    _write_whole(path, write)
-    return checksum(path)
-
-
-def checksum(path):
-    """SHA-256 of a file, read in pieces."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_identity(directory, found, wanted):
@@ -352,62 +253,3 @@ def _remove_unfinished(directory, progress):
     for path in directory.iterdir():
         if path.name not in known and path.suffix in (".npy", ".json"):
             path.unlink()
-
-
-def _load(path, **kwargs):
-    try:
-        return np.load(path, **kwargs)
-    except (ValueError, EOFError) as error:
-        raise ValueError(_damaged(path)) from error
-
-
-def _damaged(path):
-    return f"{path} is missing or not as it was written: delete the directory, and prepare again."
-
-
-class Shards:
-    """The sequences of one split of a prepared data set, memory-mapped; a random-access source for Grain.
-
-    Args:
-        directory: path. As given to `prepare`.
-        split: str. Such as `"train"`.
-        verify: bool. Whether to compare the checksums, which reads every byte. Defaults to `False`.
-
-    Raises:
-        FileNotFoundError: there is no complete data set.
-        ValueError: no such split, or a file that is not as it was written.
-    """
-
-    def __init__(self, directory, split, verify=False):
-        directory = Path(directory)
-        if not (directory / MANIFEST).exists():
-            state = (
-                "its preparation is not complete" if (directory / PROGRESS).exists() else "nothing was prepared there"
-            )
-            raise FileNotFoundError(f"{directory} has no {MANIFEST}: {state}.")
-        self.manifest = _read_json(directory / MANIFEST)
-        if split not in self.manifest["splits"]:
-            raise ValueError(f"`split` must be one of {sorted(self.manifest['splits'])}. Received: split={split!r}.")
-        shards = self.manifest["splits"][split]["shards"]
-        for file, expected in [pair for shard in shards for pair in shard["sha256"].items()]:
-            if not (directory / file).exists() or (verify and checksum(directory / file) != expected):
-                raise ValueError(_damaged(directory / file))
-        self._frames = [_load(directory / f"{shard['name']}.npy", mmap_mode="r") for shard in shards]
-        self._ends = [_load(directory / f"{shard['name']}.ends.npy") for shard in shards]
-        self._first = np.cumsum([0] + [len(ends) for ends in self._ends])
-
-    @property
-    def lengths(self):
-        """Steps of every sequence, (sequences,)."""
-        return np.concatenate([np.diff(ends, prepend=0) for ends in self._ends] or [np.zeros(0, "int64")])
-
-    def __len__(self):
-        return int(self._first[-1])
-
-    def __getitem__(self, index):
-        if not 0 <= index < len(self):
-            raise IndexError(f"Sequence {index} of {len(self)}.")
-        shard = int(np.searchsorted(self._first, index, side="right")) - 1
-        row = index - self._first[shard]
-        ends = self._ends[shard]
-        return self._frames[shard][ends[row - 1] if row else 0 : ends[row]]

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from zf_keras.datasets.batches import Batches
+from zf_keras.data.batches import Batches
 
 KEYS = ("inputs", "targets", "mask")
 

@@ -8,8 +8,9 @@ import pytest
 
 from tests.models.table import FEATURES, make
 from tests.support import normal
-from zf_keras.datasets.batches import Batches, Mapped, lengths_of
-from zf_keras.datasets.shards import Shards, write_shards
+from zf_keras.data.batches import Batches, Mapped, lengths_of
+from zf_keras.data.shard_writer import write_shards
+from zf_keras.data.shards import Shards
 
 LENGTHS = np.random.default_rng(0).integers(1, 30, size=47)
 #: Each is filled with its number.

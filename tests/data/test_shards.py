@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zf_keras.datasets import shards
-from zf_keras.datasets.shards import MANIFEST, Shards, write_shards
+from zf_keras.data import shards
+from zf_keras.data.shard_writer import write_shards
+from zf_keras.data.shards import MANIFEST, Shards
 
 SPLITS = {"train": [f"t{i}" for i in range(9)], "test": ["e0", "e1"]}
 

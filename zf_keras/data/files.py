@@ -1,0 +1,65 @@
+"""Files that are whole or not there, in a directory that one process at a time writes."""
+
+import contextlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from zf_keras.data.shards import checksum
+
+
+@contextlib.contextmanager
+def locked(directory):
+    """What no other process does for the same directory at the same time; in one process it may be nested.
+
+    Raises:
+        ValueError: another process is at it.
+    """
+    try:
+        import filelock
+    except ImportError as error:
+        raise ImportError('To prepare data needs filelock: pip install "zf_keras[datasets]".') from error
+    directory = Path(directory).absolute()
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    path = directory.with_name(f".{directory.name}.lock")
+    lock = filelock.FileLock(path, timeout=0, is_singleton=True)
+    try:
+        with lock:
+            try:
+                yield
+            finally:
+                if lock.lock_counter == 1:  # the outermost
+                    path.unlink(missing_ok=True)
+    except filelock.Timeout as error:
+        raise ValueError(f"{directory} is being prepared by another process.") from error
+
+
+def write_whole(path, write):
+    """Writes beside `path` and puts it in place once it is on the disk."""
+    partial = path.with_name(f"partial-{path.name}")
+    try:
+        with partial.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path, value):
+    write_whole(path, lambda file: file.write((json.dumps(value, indent=1) + "\n").encode()))
+
+
+def write_array(path, array):
+    array = np.ascontiguousarray(array)
+
+    def write(file):
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(array.data)  # NumPy's own writing does not say that a disk is full
+
+    write_whole(path, write)
+    return checksum(path)
