@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import json
 import os
 import shlex
 import sys
@@ -34,6 +35,16 @@ KERASTUNER_ORACLE_IP, KERASTUNER_ORACLE_PORT, and KERASTUNER_TUNER_ID, a name of
 process). A worker with the name of one that was killed gets its trial at once; else another gets it after 5 minutes.
 The channel is not authenticated.
 """
+
+#: Option -> the least and the most that it takes.
+RANGES = {
+    "trials": (1, 10**6),
+    "budget_minutes": (0.01, 10**6),
+    "workers": (0, 1000),
+    "memory_limit_mb": (1, 10**9),
+    "seed": (0, 2**31 - 1),
+    "port": (0, 2**16 - 1),
+}
 
 
 def parser():
@@ -107,6 +118,7 @@ def parser():
     sub.add_argument("search", metavar="SEARCH", type=Path, help="folder of the search, shared with its chief")
     sub.add_argument("--memory-limit-mb", type=int, help="of GPU memory (default: as the backend does)")
     sub.add_argument("--parent", type=int, help=argparse.SUPPRESS)
+    sub.add_argument("--error-file", type=Path, help=argparse.SUPPRESS)
 
     sub = command("best", "writes the recipe of the best trial, which `python -m zoo train` takes")
     sub.add_argument("search", metavar="SEARCH", type=Path, help="folder of the search")
@@ -153,8 +165,9 @@ def check_hyperband(trials, recipe):
     """Raises a `SearchError` where Hyperband could cut no trial short."""
     import keras_tuner
 
+    from tuning.metadata import SearchError
     from tuning.oracles import new_oracle
-    from tuning.searches import OBJECTIVE, SearchError
+    from tuning.searches import OBJECTIVE
     from zoo import components
 
     epochs = components.table(recipe, "training")["epochs"]
@@ -168,15 +181,16 @@ def check_hyperband(trials, recipe):
 
 def run_resume(args):
     environment = leave_gpu()
-    from tuning.searches import Search, SearchError
+    from tuning.metadata import SearchError
+    from tuning.searches import Search
 
     check(args, environment)
     search = Search(args.search)
     search.check_backend()
-    budget = search.settings["budget_minutes"]
+    budget, minutes = search.settings["budget_minutes"], search.seconds / 60
     if args.budget_minutes is not None:
-        budget = search.seconds / 60 + args.budget_minutes
-    elif budget and search.seconds >= 60 * budget:
+        budget = minutes + args.budget_minutes
+    elif budget and minutes >= budget:
         raise SearchError(f"The {budget:g} minutes of the search are over. Say how many more by --budget-minutes.")
     done = sum(trial["status"] != "unfinished" for trial in search.trials())
     if args.trials is not None and args.trials < done:
@@ -205,16 +219,14 @@ def chief(search, args, environment, **changed):
 def check(args, environment):
     """Raises a `SearchError` for what `search` and `resume` can't be run with."""
     from tuning.chief import check_address
-    from tuning.searches import SearchError
+    from tuning.metadata import SearchError
     from tuning.workers import gpus
 
     check_address(args.address, args.trusted_network)
-    for name, least in (("trials", 1), ("budget_minutes", 0.01), ("workers", 0), ("memory_limit_mb", 1), ("seed", 0)):
+    for name, (least, most) in RANGES.items():
         value = getattr(args, name, None)
-        if value is not None and not value >= least:
-            raise SearchError(f"--{name.replace('_', '-')} must be at least {least}. Received: {value}.")
-    if not 0 <= args.port < 2**16:
-        raise SearchError(f"--port must be from 0 to 65535. Received: {args.port}.")
+        if value is not None and not least <= value <= most:
+            raise SearchError(f"--{name.replace('_', '-')} must be from {least} to {most}. Received: {value}.")
     if args.memory_limit_mb is not None and args.workers != 0 and not gpus(environment):
         raise SearchError("--memory-limit-mb: there is no NVIDIA GPU whose memory could be shared.")
 
@@ -222,10 +234,16 @@ def check(args, environment):
 def run_worker(args):
     from tuning import workers
     from tuning.searches import Search
+    from zoo.files import write_whole
 
-    if args.memory_limit_mb is not None:
-        workers.share_gpu(args.memory_limit_mb)
-    workers.work(Search(args.search), args.parent)
+    try:
+        if args.memory_limit_mb is not None:
+            workers.share_gpu(args.memory_limit_mb)
+        workers.work(Search(args.search), args.parent)
+    except Exception as error:
+        if args.error_file:
+            write_whole(args.error_file, json.dumps({"error": str(error) or type(error).__name__}))
+        raise
 
 
 def run_best(args):
@@ -237,8 +255,9 @@ def run_best(args):
 
 
 def run_report(args):
+    from tuning.metadata import SearchError
     from tuning.report import write_report
-    from tuning.searches import Search, SearchError
+    from tuning.searches import Search
 
     if args.rows < 0:
         raise SearchError(f"--rows must be at least 0. Received: {args.rows}.")

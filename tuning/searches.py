@@ -1,6 +1,6 @@
 """A search: the folder of one, from what was asked to its report.
 
-    search.json        what was asked, on what, with which versions
+    search.json        what was asked, on what, with which versions; the recipe as it was then
     recipe.toml        the recipe as resolved, which the first trial has
     clock.json         seconds that it has run, all starts together
     tuner/             Keras Tuner's state: oracle.json, and a folder a trial
@@ -11,14 +11,15 @@
 All files are whole at any moment, so that a search goes on after any of its processes, or all, were killed.
 """
 
-import datetime
 import json
+import math
 from pathlib import Path
 
 import keras
 import tomli_w
 
-from tuning import spaces
+from tuning import metadata, spaces
+from tuning.metadata import SearchError
 from zf_keras import datasets
 from zoo import components, recipes, runs
 from zoo.files import write_whole
@@ -27,10 +28,26 @@ SEARCH, RECIPE, CLOCK, OUTCOME, RUN = "search.json", "recipe.toml", "clock.json"
 STOP, LOCK, PROJECT, WORKERS = "stop", "lock", "tuner", "workers"
 OBJECTIVE = "val_elbo"
 TUNERS = ("random", "bayesian", "hyperband")
-
-
-class SearchError(ValueError):
-    """A search can't go on; the message says why and what to do."""
+ORACLE, TRIAL = "oracle.json", "trial.json"
+OPTIONAL_INT, OPTIONAL_STR = (int, None), (str, None)
+#: What must be in the files.
+ASKED = {
+    "recipe": str,
+    "data": OPTIONAL_STR,
+    "tuner": str,
+    "space": OPTIONAL_STR,
+    "trials": int,
+    "budget_minutes": (float, None),
+    "seed": int,
+    "keep_models": bool,
+    "workers": int,
+    "memory_limit_mb": OPTIONAL_INT,
+    "command": str,
+    "backend": str,
+    "versions": dict,
+    "date": str,
+}
+STATUS = {"COMPLETED": "completed", "FAILED": "failed", "RUNNING": "unfinished", "INVALID": "unfinished"}
 
 
 class Search:
@@ -47,9 +64,38 @@ class Search:
         self.directory = Path(directory)
         if not self.path(SEARCH).is_file():
             raise SearchError(f"{directory} is not the folder of a search: it has no {SEARCH}.")
-        self.settings = json.loads(self.path(SEARCH).read_text())
-        self.recipe = recipes.from_text(str(self.path(RECIPE)), self.path(RECIPE).read_text(encoding="utf-8"))
+        self.settings = metadata.read(self.path(SEARCH), ASKED)
+        self._check_settings()
+        try:
+            text = self.path(RECIPE).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SearchError(f"{self.path(RECIPE)} can't be read: {error}.") from error
+        self.recipe = recipes.from_text(str(self.path(RECIPE)), text)
         self.name = self.settings["recipe"]
+        self._check_recipe()
+
+    def _check_settings(self):
+        path = self.path(SEARCH)
+        tuner = self.settings["tuner"]
+        if tuner not in TUNERS:
+            raise SearchError(f"{path} is damaged: 'tuner' must be one of {', '.join(TUNERS)}. Received: {tuner!r}.")
+        for key, least in (("trials", 1), ("workers", 0), ("seed", 0)):
+            value = self.settings[key]
+            if value < least:
+                raise SearchError(f"{path} is damaged: {key!r} must be at least {least}. Received: {value}.")
+
+    def _check_recipe(self):
+        """What is searched round stays what it was. Older searches do not say what it was."""
+        then, now = self.settings.get("values"), self.recipe.values
+        if then is None:
+            return
+        metadata.check(self.path(SEARCH), "values", then, dict)
+        changed = different(then, now)
+        if changed:
+            raise SearchError(
+                f"{self.path(RECIPE)} was changed since the search began: {', '.join(changed)}. Change it back, or "
+                "begin another search."
+            )
 
     @classmethod
     def begin(cls, directory, recipe, data_directory, settings):
@@ -77,6 +123,7 @@ class Search:
             "data": None if data_directory is None else str(Path(data_directory).resolve()),
             **settings,
             **runs.machine(),
+            "values": recipe.values,
         }
         write_whole(directory / RECIPE, tomli_w.dumps(recipe.values))
         write_whole(directory / SEARCH, json.dumps(settings, indent=1) + "\n")  # last: with it the search is there
@@ -93,7 +140,7 @@ class Search:
     def write_outcome(self, trial_id, **known):
         """Writes what is known of a trial beside Keras Tuner's own: settings, seconds, error."""
         path = self.path(PROJECT) / f"trial_{trial_id}" / OUTCOME
-        before = json.loads(path.read_text()) if path.exists() else {}
+        before = metadata.read(path, {}) if path.exists() else {}
         write_whole(path, json.dumps(before | known, indent=1))
 
     def check_backend(self):
@@ -102,6 +149,20 @@ class Search:
                 f"{self.directory} was begun on {self.settings['backend']}, this is {keras.config.backend()}: trials "
                 f"of two backends are not to be compared. Set KERAS_BACKEND={self.settings['backend']}."
             )
+
+    def trial_recipe(self, trial):
+        """The recipe of a trial, one of `trials()`, which its run has too.
+
+        Raises:
+            SearchError: its settings were changed.
+        """
+        recipe = spaces.recipe_with(self.recipe, trial["settings"])
+        folder = self.path(PROJECT) / f"trial_{trial['trial']}"
+        if (folder / RUN / runs.RECIPE).exists():
+            changed = different(runs.Run(folder / RUN).recipe.values, recipe.values)
+            if changed:
+                raise SearchError(f"{folder / OUTCOME} is not of the run beside it: {', '.join(changed)}.")
+        return recipe
 
     @property
     def epochs(self):
@@ -115,7 +176,7 @@ class Search:
     @property
     def seconds(self):
         """How long the search has run, all starts together."""
-        return json.loads(self.path(CLOCK).read_text())["seconds"] if self.path(CLOCK).exists() else 0.0
+        return metadata.read(self.path(CLOCK), {"seconds": float})["seconds"] if self.path(CLOCK).exists() else 0.0
 
     @seconds.setter
     def seconds(self, value):
@@ -127,29 +188,91 @@ class Search:
         "trial", "status" ("completed", "failed" or "unfinished"), "val_elbo", the best so far, "best_epoch", "epochs",
         "seconds", "settings" and "error".
         """
-        paths = self.path(PROJECT).glob("trial_*/trial.json")
-        states = {path.parent: json.loads(path.read_text()) for path in paths}
-        return [
-            _record(folder, state)
-            for folder, state in sorted(states.items(), key=lambda item: int(item[1]["trial_id"]))
-        ]
+        project = self.path(PROJECT)
+        oracle = project / ORACLE
+        # Before the folders: a trial has its own before the oracle has it.
+        started = metadata.read(oracle, {"start_order": list})["start_order"] if oracle.exists() else []
+        folders = {path.parent.name.removeprefix("trial_"): path.parent for path in project.glob(f"trial_*/{TRIAL}")}
+        for trial_id in started:
+            if trial_id not in folders:
+                raise SearchError(
+                    f"{oracle} has a trial {trial_id}, but {project / f'trial_{trial_id}' / TRIAL} is gone. Put it "
+                    "back, or begin another search."
+                )
+        if folders and not oracle.exists():
+            raise SearchError(f"{oracle} is gone, though there are trials. Put it back, or begin another search.")
+        found = [_record(folder, trial_id) for trial_id, folder in folders.items()]
+        return sorted(found, key=lambda trial: int(trial["trial"]))
 
 
-def _record(folder, state):
-    outcome = json.loads((folder / OUTCOME).read_text()) if (folder / OUTCOME).exists() else {}
-    rows = runs.Run(folder / RUN).rows() if (folder / RUN / runs.RECIPE).exists() else []
+def flat(settings):
+    """Settings with tables as dotted keys; what is taken away is left out."""
+    leaves = {}
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            leaves |= {f"{key}.{name}": inner for name, inner in value.items()}
+        elif value is not None:
+            leaves[key] = value
+    return leaves
+
+
+def different(then, now):
+    """Dotted keys of what two recipes do not have in common."""
+    then, now = ({key: json.dumps(value, sort_keys=True) for key, value in flat(each).items()} for each in (then, now))
+    return sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
+
+
+def _record(folder, trial_id):
+    path = folder / TRIAL
+    state = metadata.read(path, {"trial_id": str, "status": str, "score": (float, None)})
+    if state["trial_id"] != trial_id or not trial_id.isdecimal():
+        raise SearchError(f"{path} is of another trial: its 'trial_id' is {state['trial_id']!r}.")
+    if state["status"] not in STATUS:
+        raise SearchError(
+            f"{path} is damaged: 'status' must be one of {', '.join(STATUS)}. Received: {state['status']!r}."
+        )
+    status = STATUS[state["status"]]
+    if status == "completed":
+        metadata.check(path, "score", state["score"], float)
+    settings = dict if status == "completed" else (dict, None)
+    outcome = {"settings": None, "seconds": None, "error": None}
+    if status == "completed" or (folder / OUTCOME).exists():
+        outcome |= metadata.read(folder / OUTCOME, {"settings": settings} if status == "completed" else {})
+    for key, kind in (("settings", settings), ("seconds", (float, None)), ("error", OPTIONAL_STR)):
+        metadata.check(folder / OUTCOME, key, outcome[key], kind)
+    rows = _rows(folder / RUN)
     best = max(rows, key=lambda row: row[OBJECTIVE], default={})
-    status = {"COMPLETED": "completed", "FAILED": "failed"}.get(state["status"], "unfinished")
+    if status == "completed" and rows and best[OBJECTIVE] != state["score"]:
+        raise SearchError(
+            f"{folder / RUN / runs.METRICS} is not of its trial: the best {OBJECTIVE} in it is {best[OBJECTIVE]}, in "
+            f"{path} {state['score']}."
+        )
     return {
-        "trial": state["trial_id"],
+        "trial": trial_id,
         "status": status,
         OBJECTIVE: state["score"] if status == "completed" else best.get(OBJECTIVE),
         "best_epoch": best.get("epoch"),
         "epochs": len(rows),
-        "seconds": outcome.get("seconds"),
-        "settings": outcome.get("settings", {}),
-        "error": outcome.get("error"),
+        "seconds": outcome["seconds"],
+        "settings": outcome["settings"] or {},
+        "error": outcome["error"],
     }
+
+
+def _rows(folder):
+    """The epochs of a trial's run."""
+    path = folder / runs.METRICS
+    if not (folder / runs.RECIPE).exists():
+        return []
+    run = runs.Run(folder)
+    try:
+        rows = run.rows()
+    except (TypeError, ValueError) as error:
+        raise SearchError(f"{path} is damaged: {error}.") from error
+    for number, row in enumerate(rows, start=1):
+        if row.get("epoch") != number or not math.isfinite(row.get(OBJECTIVE, math.nan)):
+            raise SearchError(f"{path} is damaged: row {number} must have the epoch {number} and a finite {OBJECTIVE}.")
+    return rows
 
 
 def data_directory(recipe, folder):
@@ -163,7 +286,3 @@ def ranked(trials):
     """The trials that were completed, the best first."""
     completed = [trial for trial in trials if trial["status"] == "completed"]
     return sorted(completed, key=lambda trial: -trial[OBJECTIVE])
-
-
-def today():
-    return datetime.datetime.now(datetime.UTC).date().isoformat()
