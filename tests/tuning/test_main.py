@@ -5,8 +5,6 @@ import importlib.util
 import pytest
 
 from tuning import __main__ as tuning
-from tuning.chief import check_address, duration
-from tuning.metadata import SearchError
 from tuning.workers import gpus
 
 
@@ -85,32 +83,11 @@ def test_a_worker_must_know_its_chief(search, capsys, monkeypatch):
     assert "Set KERAS_BACKEND=another" in refused(capsys, "resume", search.directory)
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0", "192.0.2.1"])
-def test_addresses_that_others_reach(address):
-    with pytest.raises(SearchError, match="--trusted-network"):
-        check_address(address, trusted=False)
-    check_address(address, trusted=True)
-    with pytest.raises(SearchError, match="must be an IPv4 address"):
-        check_address(f"{address}x", trusted=True)
-    for loopback in ("127.0.0.1", "localhost"):
-        check_address(loopback, trusted=False)
-
-
 def test_without_the_packages_of_tuning(capsys, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "keras_tuner" else find(name))
     assert tuning.main(["report", "nowhere"]) == 1
     assert "needs keras_tuner: pip install '.[tensorflow,tuning]'" in capsys.readouterr().err
-
-
-def test_duration():
-    assert [duration(seconds) for seconds in (3.4, 89, 120, 3600, 12000)] == [
-        "3 s",
-        "89 s",
-        "2 min",
-        "1 h 00 min",
-        "3 h 20 min",
-    ]
 
 
 def test_a_space_that_fails_in_its_trials(tmp_path, capsys):
