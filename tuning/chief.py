@@ -12,9 +12,8 @@ from pathlib import Path
 import filelock
 
 from tuning import metadata
-from tuning.metadata import SearchError
+from tuning.metadata import LOCK, OBJECTIVE, PROJECT, RUN, STOP, WORKERS, SearchError
 from tuning.oracles import COMPLETED, FAILED, serve
-from tuning.searches import LOCK, OBJECTIVE, PROJECT, RUN, STOP, WORKERS
 from tuning.workers import ADDRESS, ID, LOCAL, PORT, gpus
 
 LOST = 300.0  # seconds without a sign of life after which a worker elsewhere is taken for dead

@@ -1,8 +1,31 @@
-"""The JSON files of a search as they are read: what is damaged or foreign in one is an error that names the file."""
+"""The files of a search: their names, and how its JSON is read; what is damaged is an error that names the file."""
 
 import json
 import math
 
+SEARCH, RECIPE, CLOCK, OUTCOME, RUN = "search.json", "recipe.toml", "clock.json", "outcome.json", "run"
+STOP, LOCK, PROJECT, WORKERS = "stop", "lock", "tuner", "workers"
+OBJECTIVE = "val_elbo"
+TUNERS = ("random", "bayesian", "hyperband")
+ORACLE, TRIAL = "oracle.json", "trial.json"
+OPTIONAL_INT, OPTIONAL_STR = (int, None), (str, None)
+#: What must be in the files.
+ASKED = {
+    "recipe": str,
+    "data": OPTIONAL_STR,
+    "tuner": str,
+    "space": OPTIONAL_STR,
+    "trials": int,
+    "budget_minutes": (float, None),
+    "seed": int,
+    "keep_models": bool,
+    "workers": int,
+    "memory_limit_mb": OPTIONAL_INT,
+    "command": str,
+    "backend": str,
+    "versions": dict,
+    "date": str,
+}
 #: Type in JSON -> what an error calls it.
 KINDS = {str: "a string", int: "an integer", float: "a number", bool: "true or false", list: "a list", dict: "a table"}
 

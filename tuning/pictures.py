@@ -2,7 +2,8 @@
 
 import math
 
-from tuning.searches import OBJECTIVE, flat
+from tuning.metadata import OBJECTIVE
+from tuning.records import flat
 
 AUXILIARY = {"model.alpha": r"$\alpha$", "model.beta": r"$\beta$"}
 

@@ -9,8 +9,8 @@ import shlex
 import tomli_w
 
 from tuning import pictures
-from tuning.metadata import SearchError
-from tuning.searches import OBJECTIVE, flat, ranked
+from tuning.metadata import OBJECTIVE, SearchError
+from tuning.records import flat, ranked
 from zoo import recipes
 from zoo.files import whole_file, write_whole
 

@@ -12,42 +12,17 @@ All files are whole at any moment, so that a search goes on after any of its pro
 """
 
 import json
-import math
 from pathlib import Path
 
 import keras
 import tomli_w
 
 from tuning import metadata, spaces
-from tuning.metadata import SearchError
+from tuning.metadata import ASKED, CLOCK, ORACLE, OUTCOME, PROJECT, RECIPE, RUN, SEARCH, TRIAL, TUNERS, SearchError
+from tuning.records import different, read_trial
 from zf_keras import datasets
 from zoo import components, recipes, runs
 from zoo.files import write_whole
-
-SEARCH, RECIPE, CLOCK, OUTCOME, RUN = "search.json", "recipe.toml", "clock.json", "outcome.json", "run"
-STOP, LOCK, PROJECT, WORKERS = "stop", "lock", "tuner", "workers"
-OBJECTIVE = "val_elbo"
-TUNERS = ("random", "bayesian", "hyperband")
-ORACLE, TRIAL = "oracle.json", "trial.json"
-OPTIONAL_INT, OPTIONAL_STR = (int, None), (str, None)
-#: What must be in the files.
-ASKED = {
-    "recipe": str,
-    "data": OPTIONAL_STR,
-    "tuner": str,
-    "space": OPTIONAL_STR,
-    "trials": int,
-    "budget_minutes": (float, None),
-    "seed": int,
-    "keep_models": bool,
-    "workers": int,
-    "memory_limit_mb": OPTIONAL_INT,
-    "command": str,
-    "backend": str,
-    "versions": dict,
-    "date": str,
-}
-STATUS = {"COMPLETED": "completed", "FAILED": "failed", "RUNNING": "unfinished", "INVALID": "unfinished"}
 
 
 class Search:
@@ -201,78 +176,8 @@ class Search:
                 )
         if folders and not oracle.exists():
             raise SearchError(f"{oracle} is gone, though there are trials. Put it back, or begin another search.")
-        found = [_record(folder, trial_id) for trial_id, folder in folders.items()]
+        found = [read_trial(folder, trial_id) for trial_id, folder in folders.items()]
         return sorted(found, key=lambda trial: int(trial["trial"]))
-
-
-def flat(settings):
-    """Settings with tables as dotted keys; what is taken away is left out."""
-    leaves = {}
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            leaves |= {f"{key}.{name}": inner for name, inner in value.items()}
-        elif value is not None:
-            leaves[key] = value
-    return leaves
-
-
-def different(then, now):
-    """Dotted keys of what two recipes do not have in common."""
-    then, now = ({key: json.dumps(value, sort_keys=True) for key, value in flat(each).items()} for each in (then, now))
-    return sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
-
-
-def _record(folder, trial_id):
-    path = folder / TRIAL
-    state = metadata.read(path, {"trial_id": str, "status": str, "score": (float, None)})
-    if state["trial_id"] != trial_id or not trial_id.isdecimal():
-        raise SearchError(f"{path} is of another trial: its 'trial_id' is {state['trial_id']!r}.")
-    if state["status"] not in STATUS:
-        raise SearchError(
-            f"{path} is damaged: 'status' must be one of {', '.join(STATUS)}. Received: {state['status']!r}."
-        )
-    status = STATUS[state["status"]]
-    if status == "completed":
-        metadata.check(path, "score", state["score"], float)
-    settings = dict if status == "completed" else (dict, None)
-    outcome = {"settings": None, "seconds": None, "error": None}
-    if status == "completed" or (folder / OUTCOME).exists():
-        outcome |= metadata.read(folder / OUTCOME, {"settings": settings} if status == "completed" else {})
-    for key, kind in (("settings", settings), ("seconds", (float, None)), ("error", OPTIONAL_STR)):
-        metadata.check(folder / OUTCOME, key, outcome[key], kind)
-    rows = _rows(folder / RUN)
-    best = max(rows, key=lambda row: row[OBJECTIVE], default={})
-    if status == "completed" and rows and best[OBJECTIVE] != state["score"]:
-        raise SearchError(
-            f"{folder / RUN / runs.METRICS} is not of its trial: the best {OBJECTIVE} in it is {best[OBJECTIVE]}, in "
-            f"{path} {state['score']}."
-        )
-    return {
-        "trial": trial_id,
-        "status": status,
-        OBJECTIVE: state["score"] if status == "completed" else best.get(OBJECTIVE),
-        "best_epoch": best.get("epoch"),
-        "epochs": len(rows),
-        "seconds": outcome["seconds"],
-        "settings": outcome["settings"] or {},
-        "error": outcome["error"],
-    }
-
-
-def _rows(folder):
-    """The epochs of a trial's run."""
-    path = folder / runs.METRICS
-    if not (folder / runs.RECIPE).exists():
-        return []
-    run = runs.Run(folder)
-    try:
-        rows = run.rows()
-    except (TypeError, ValueError) as error:
-        raise SearchError(f"{path} is damaged: {error}.") from error
-    for number, row in enumerate(rows, start=1):
-        if row.get("epoch") != number or not math.isfinite(row.get(OBJECTIVE, math.nan)):
-            raise SearchError(f"{path} is damaged: row {number} must have the epoch {number} and a finite {OBJECTIVE}.")
-    return rows
 
 
 def data_directory(recipe, folder):
@@ -280,9 +185,3 @@ def data_directory(recipe, folder):
     data = recipe.values["data"]
     bundled = not hasattr(datasets.module(data["dataset"]), "prepare")
     return None if bundled else Path(folder) / data.get("directory", data["dataset"])
-
-
-def ranked(trials):
-    """The trials that were completed, the best first."""
-    completed = [trial for trial in trials if trial["status"] == "completed"]
-    return sorted(completed, key=lambda trial: -trial[OBJECTIVE])

@@ -15,8 +15,9 @@ from pathlib import Path
 import keras
 import keras_tuner
 
+from tuning.metadata import OBJECTIVE, PROJECT, RUN
 from tuning.oracles import Tuner, new_oracle
-from tuning.searches import OBJECTIVE, PROJECT, RUN, different
+from tuning.records import different
 from tuning.spaces import recipe_with
 from zoo import runs, training
 

@@ -10,8 +10,7 @@ import subprocess
 import threading
 import time
 
-from tuning.metadata import SearchError
-from tuning.searches import STOP, WORKERS
+from tuning.metadata import STOP, WORKERS, SearchError
 
 #: Names of the workers that a chief starts itself begin so.
 LOCAL = "local-"

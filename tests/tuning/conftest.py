@@ -3,11 +3,16 @@
 import os
 import shutil
 
+import keras
 import pytest
 
 from tests.tuning.written import SETTINGS
 from tuning.searches import Search
 from zoo import recipes
+
+#: What searches by processes do is tested on each backend; all else is the same on both, and tested on one.
+if keras.config.backend() != "jax":
+    collect_ignore_glob = ["test_[!s]*.py", "test_searches.py", "test_spaces.py"]
 
 
 @pytest.fixture(autouse=True)

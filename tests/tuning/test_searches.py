@@ -6,8 +6,9 @@ import pytest
 
 from tests.tuning.written import write_trial, write_trials
 from tuning.__main__ import main
-from tuning.metadata import SearchError
-from tuning.searches import ASKED, Search, different
+from tuning.metadata import ASKED, SearchError
+from tuning.records import different
+from tuning.searches import Search
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ class = "Adam"
 learning_rate = 0.01
 [training]
 batch_size = 1500
-epochs = 2
+epochs = 3
 [evaluation]
 batch_size = 500
 """
@@ -52,7 +52,9 @@ def train(run, verbose, until=None):
     """In the place of training, which the tests of searches and of runs do."""
     if run.recipe.values["optimizer"]["learning_rate"] > 1:
         raise runs.NonFiniteError("Update 0: nll not finite.")
-    run.write_rows([{"epoch": epoch, "val_elbo": -abs(epoch - 2.0)} for epoch in (1, 2, 3)][:until])
+    before = len(run.rows())
+    new = [{"epoch": epoch, "val_elbo": -abs(epoch - 2.0)} for epoch in range(before + 1, (until or 3) + 1)]
+    run.write_rows(run.rows() + new)
     run.path(runs.LAST).touch()
 
 
@@ -113,3 +115,35 @@ def test_an_ended_search_has_no_more_trials(tuner):
     before = tuner.search_folder.trials()
     tuner.search()
     assert tuner.search_folder.trials() == before
+
+
+def test_hyperband_goes_on_with_the_run_of_the_trial_before(run_once, tmp_path, monkeypatch):
+    trained = []
+
+    def counted(run, verbose, until):
+        trained.append((len(run.rows()), until))
+        train(run, verbose, until)
+        rows = run.rows()
+        rows[0]["val_elbo"] = run.recipe.values["optimizer"]["learning_rate"]  # the highest is best
+        run.write_rows(rows)
+
+    monkeypatch.setattr(training, "train", counted)
+    (tmp_path / "mine.py").write_text(SPACE.replace("[0.01, 1e38]", "[0.01, 0.02, 0.03]"))
+    settings = {**SETTINGS, "tuner": "hyperband", "trials": 4, "space": f"{tmp_path / 'mine.py'}:space"}
+    search = Search.begin(tmp_path / "search", run_once.recipe, None, settings)
+    Trials(search).search()
+    assert trained == [(0, 1), (0, 1), (0, 1), (1, 3)]
+    *short, went_on = search.trials()
+    assert [trial["epochs"] for trial in short] == [1, 1, 1] and went_on["epochs"] == 3
+    assert went_on["settings"] == {"optimizer.learning_rate": 0.03}
+    assert len(list(search.directory.rglob(runs.LAST))) == 4  # to go on from
+
+
+def test_a_training_that_goes_on_in_another_folder_is_the_whole(run_once, tmp_path):
+    recipe = run_once.recipe
+    for name, until in (("short", 1), ("whole", None)):
+        training.train(runs.Run.begin(tmp_path / name, recipe, False, None), verbose=0, until=until)
+    copy = runs.Run(shutil.copytree(tmp_path / "short", tmp_path / "copy"))
+    assert len(copy.rows()) == 1
+    training.train(copy, verbose=0)
+    assert copy.path(runs.METRICS).read_text() == (tmp_path / "whole" / runs.METRICS).read_text()
