@@ -50,16 +50,16 @@ def main(argv=None):
         model = ZForcing(units=args.units, latent_dim=32, output="gaussian")
         model.compile(optimizer="adam")
         data = {"shards": shards, "memory": InMemory(shards)}
-        for round_ in range(args.rounds + 1):
+        for number in range(args.rounds + 1):
             for name, sequences in data.items():
                 batches = Batches(sequences, 32, shuffle=True)
-                start = []
-                begin = keras.callbacks.LambdaCallback(
-                    on_train_batch_end=lambda batch, logs, start=start: start.append(time.perf_counter())
+                ends = []
+                clock = keras.callbacks.LambdaCallback(
+                    on_train_batch_end=lambda *_, ends=ends: ends.append(time.perf_counter())
                 )
-                model.fit(batches.dataset(), steps_per_epoch=args.steps, verbose=0, callbacks=[begin], shuffle=False)
-                if round_:  # the first compiles
-                    seconds[name].append(float(np.median(np.diff(start))))
+                model.fit(batches.dataset(), steps_per_epoch=args.steps, verbose=0, callbacks=[clock], shuffle=False)
+                if number:  # the first compiles
+                    seconds[name].append(float(np.median(np.diff(ends))))
         shards, memory = (statistics.median(seconds[name]) for name in ("shards", "memory"))
         print(
             f"{keras.config.backend()}: {1000 * shards:.2f} ms a step from shards, {1000 * memory:.2f} ms from memory"

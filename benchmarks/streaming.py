@@ -13,13 +13,13 @@ import time
 import numpy as np
 import tensorflow as tf
 
-import zf_keras
+from benchmarks.models import MODELS, new_model
 
 FEATURES = 28
 
 
-def steps_of(folder, format, endpoint, particles):
-    """A function of a dict of flat inputs to a dict of flat outputs, and the names of the inputs."""
+def exported_step(folder, format, endpoint):
+    """A step of an exported model: a function of a dict of flat inputs to a dict of flat outputs."""
     if format == "tf_saved_model":
         exported = tf.saved_model.load(str(folder))
         function = exported.signatures[endpoint]
@@ -49,15 +49,16 @@ def milliseconds(step, given, states, count):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m benchmarks.streaming", description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="ZForcing", help="class of zf_keras (default: ZForcing)")
+    parser.add_argument("--model", default="ZForcing", choices=MODELS, help="default: ZForcing")
     parser.add_argument("--units", type=int, default=256, help="default: 256")
     parser.add_argument("--latent-dim", type=int, default=32, help="default: 32")
-    parser.add_argument("--particles", type=int, nargs="+", default=[1, 64], help="rows of a step (default: 1 64)")
+    parser.add_argument(
+        "--rows", type=int, nargs="+", default=[1, 64], help="of a step: sequences or particles (default: 1 64)"
+    )
     parser.add_argument("--steps", type=int, default=200, help="a round (default: 200)")
     parser.add_argument("--rounds", type=int, default=7, help="of each (default: 7)")
     args = parser.parse_args(argv)
-    arguments = {} if args.model == "RNN" else {"latent_dim": args.latent_dim}
-    model = getattr(zf_keras, args.model)(args.units, output="gaussian", **arguments)
+    model = new_model(args.model, args.units, args.latent_dim, output="gaussian")
     model.build((None, None, FEATURES))
     state = [np.asarray(x) for x in tf.nest.flatten(model.initial_state(1))]
     rng = np.random.default_rng(0)
@@ -67,7 +68,7 @@ def main(argv=None):
             model.export(pathlib.Path(directory) / format, format)
         print(f"{args.model}, units {args.units}, {FEATURES} features: milliseconds a step")
         for endpoint in ("score_step", "generate_step"):
-            for rows in args.particles:
+            for rows in args.rows:
                 runs = {}
                 for format in formats:
                     given = {f"state_{i}": np.zeros((rows, *x.shape[1:]), x.dtype) for i, x in enumerate(state)}
@@ -83,7 +84,7 @@ def main(argv=None):
                         given = {name: tf.constant(x) for name, x in given.items()}
                     elif width:
                         given["noise"] = rng.normal(size=(rows, width)).astype("float32")
-                    runs[format] = (steps_of(pathlib.Path(directory) / format, format, endpoint, rows), given, states)
+                    runs[format] = (exported_step(pathlib.Path(directory) / format, format, endpoint), given, states)
                 seconds = {format: [] for format in formats}
                 for _ in range(args.rounds + 1):
                     for format, run in runs.items():

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from keras import ops
 
-import zf_keras
+from benchmarks.models import MODELS, new_model
 
 BATCH = 32
 
@@ -56,15 +56,11 @@ class Plain(keras.Model):
         return sum(ops.mean(ops.square(outputs)) for outputs in y_pred)
 
 
-MODELS = ("RNN", "STORN", "VRNN", "SRNN", "ZForcing", "VariationalBiLSTM")
-
-
 def make_model(name, size):
     """A model of the package, or the plain one."""
     if name == "plain":
         return Plain(size)
-    latent = {} if name == "RNN" else {"latent_dim": size.latent}
-    return getattr(zf_keras, name)(size.units, output=size.output, hidden_units=size.hidden, **latent)
+    return new_model(name, size.units, size.latent, output=size.output, hidden_units=size.hidden)
 
 
 def train_step(name, size):
@@ -81,7 +77,6 @@ def train_step(name, size):
 
 def peak_memory(name, size):
     """MiB that a fresh process grows by while it makes the model and takes three steps."""
-
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_growth_of_this_process, (name, size))
 
@@ -109,7 +104,7 @@ def compare(names, size, repeats):
     return [statistics.median(times) for times in zip(*rounds, strict=True)]
 
 
-def growth(name, size, repeats, factors=(1, 2, 4, 8)):
+def over_lengths(name, size, repeats, factors=(1, 2, 4, 8)):
     """Length, median seconds and peak MiB of a step, over lengths."""
     for factor in factors:
         longer = size._replace(time=size.time * factor)
@@ -135,7 +130,7 @@ def main(argv=None):
     if args.growth:
         for model in args.models:
             print(f"{model} on {backend}, size {args.growth}: seconds and peak MiB a step")
-            for length, duration, peak in growth(model, SIZES[args.growth], args.repeats):
+            for length, duration, peak in over_lengths(model, SIZES[args.growth], args.repeats):
                 print(f"T {length:>5}  {duration:8.3f} s  {peak:8.0f} MiB  {1e3 * duration / length:6.2f} ms/T")
         return
     print(f"Training step on {backend}, batch {BATCH}")

@@ -7,14 +7,14 @@ import os
 import subprocess
 import sys
 import time
-from concurrent import futures
 from pathlib import Path
 
 import filelock
 
-from tuning.oracles import COMPLETED, FAILED, LOCAL
-from tuning.searches import LOCK, OBJECTIVE, PROJECT, RUN, STOP, WORKERS, SearchError
-from tuning.workers import ADDRESS, ID, PORT, gpus
+from tuning import metadata
+from tuning.metadata import LOCK, OBJECTIVE, PROJECT, RUN, STOP, WORKERS, SearchError
+from tuning.oracles import COMPLETED, FAILED, serve
+from tuning.workers import ADDRESS, ID, LOCAL, PORT, gpus
 
 LOST = 300.0  # seconds without a sign of life after which a worker elsewhere is taken for dead
 DEATHS = 3  # of workers in one trial, after which it has failed; of one worker outside of trials, after which all end
@@ -94,7 +94,7 @@ class Chief:
         oracle.save()
         if self.search.settings["tuner"] == "hyperband":
             self.say(f"Hyperband of {oracle.max_trials} trials: {planned(oracle.plan())}.")
-        server, servicer = self._serve()
+        server, self.port, servicer = serve(oracle, self.address, self.port)
         before, start, saved, at_rest = self.search.seconds, time.monotonic(), 0.0, 0
         if self.count == 0:
             self.say(f"Waits for workers: {ADDRESS}={self.address} {PORT}={self.port} python -m tuning worker DIR")
@@ -123,22 +123,6 @@ class Chief:
             for folder in self.search.path(PROJECT).glob(f"trial_*/{RUN}"):
                 forget_models(folder)
         return True
-
-    def _serve(self):
-        import grpc
-        from keras_tuner.src import protos
-        from keras_tuner.src.distribute.oracle_chief import OracleServicer
-
-        # Keras Tuner's own `start_server` waits 20 s at the end, and for ever where a worker is gone.
-        server = grpc.server(futures.ThreadPoolExecutor(max_workers=1), options=[("grpc.so_reuseport", 0)])
-        servicer = OracleServicer(self.oracle)
-        protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
-        try:
-            self.port = server.add_insecure_port(f"{self.address}:{self.port}")
-        except RuntimeError as error:
-            raise SearchError(f"Can't listen on {self.address}, port {self.port}: {error}") from error
-        server.start()
-        return server, servicer
 
     def _watch(self):
         """Starts the workers that should run, takes trials from those that are gone."""
@@ -170,7 +154,6 @@ class Chief:
 
     def _died(self, name, status, now):
         trial = self.oracle.ongoing_trials.get(name)
-        log = self._log(name)
         if status < 0 and trial is not None:
             self.deaths[trial.trial_id] += 1
             again = "" if self.deaths[trial.trial_id] == DEATHS else " Another takes it up again."
@@ -186,11 +169,19 @@ class Chief:
         self.idle_deaths[name] += 1
         self.say(f"Worker {name} ended with status {status}.")
         if self.idle_deaths[name] >= DEATHS:
-            last = "".join(f"\n  {line}" for line in log.read_text(errors="replace").splitlines()[-15:])
-            raise SearchError(f"Worker {name} ended {DEATHS} times, with status {status}. Its log, {log}, ends:{last}")
+            raise SearchError(f"Worker {name} ended {DEATHS} times, with status {status}{self._cause(name)}")
 
-    def _log(self, name):
-        return self.search.path(f"worker-{name.removeprefix(LOCAL)}.log")
+    def _cause(self, name):
+        """What a worker handed over as it ended; else the end of its log."""
+        handed, log = self._path(name, "error.json"), self._path(name, "log")
+        if handed.exists():
+            return f": {metadata.read(handed, {'error': str})['error']} Its log: {log}"
+        last = "".join(f"\n  {line}" for line in log.read_text(errors="replace").splitlines()[-15:])
+        return f". Its log, {log}, ends:{last}"
+
+    def _path(self, name, suffix):
+        """A file of a worker on this machine."""
+        return self.search.path(f"worker-{name.removeprefix(LOCAL)}.{suffix}")
 
     def _start(self, number):
         name, settings = f"{LOCAL}{number}", self.search.settings
@@ -206,7 +197,10 @@ class Chief:
                 limit = int(0.9 * total / sharing)
         if limit is not None:
             command += ["--memory-limit-mb", str(limit)]
-        with self._log(name).open("a") as log:
+        handed = self._path(name, "error.json")
+        handed.unlink(missing_ok=True)
+        command += ["--error-file", str(handed)]
+        with self._path(name, "log").open("a") as log:
             # In a session of its own: Ctrl-C is for the chief.
             streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": subprocess.STDOUT}
             process = subprocess.Popen(command, env=environment, start_new_session=True, **streams)

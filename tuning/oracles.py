@@ -3,21 +3,35 @@
 An oracle says what the next trial is. Its state is `oracle.json` and a `trial.json` a trial, which Keras Tuner writes
 in place and one after the other: here each is whole at any moment, and where the two disagree after a kill, `reload`
 mends it.
+
+Nothing else in `tuning` uses what is private to Keras Tuner. These do, and tests/tuning/test_keras_tuner.py has their
+signatures:
+
+    Oracle              _get_oracle_fname, _get_trial_dir, _save_trial, _random_values, _duplicate, _retry_queue
+    Bayesian...Oracle   _vectorize_trials, _random_populate_space, gpr
+    HyperbandOracle     _get_num_brackets, _get_size, _get_epochs, _start_new_bracket, _increment_bracket_num,
+                        _brackets, _current_bracket, _current_iteration
+    BaseTuner           _get_tuner_fname, _is_worker
+    keras_tuner.src     distribute.oracle_chief.OracleServicer, protos.get_service_grpc
 """
 
 import json
 import math
+import os
+from concurrent import futures
 from pathlib import Path
 
 import keras_tuner
 import numpy as np
+from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import Trial
 
+from tuning import metadata
+from tuning.metadata import SearchError
+from tuning.workers import LOCAL
 from zoo.files import write_whole
 
 RUNNING, COMPLETED, FAILED = "RUNNING", "COMPLETED", "FAILED"
-#: Ids of the workers that the chief starts itself; they begin so.
-LOCAL = "local-"
 
 
 class Durable:
@@ -31,20 +45,27 @@ class Durable:
 
     def reload(self):
         """Reads the state, and takes up the trials that were running when it was written."""
-        super().reload()  # sends what oracle.json has as running for retry
-        for trial_id in set(self.trials) - set(self.start_order):
-            del self.trials[trial_id]  # killed before oracle.json had it: it is drawn again, the same
-        ended = [trial_id for trial_id in self.start_order if self.trials[trial_id].status in (COMPLETED, FAILED)]
+        path = Path(self._get_oracle_fname())
+        ongoing = metadata.read(path, {"start_order": list, "end_order": list, "ongoing_trials": dict})[
+            "ongoing_trials"
+        ]
+        try:
+            super().reload()  # sends what oracle.json has as running for retry
+            for trial_id in set(self.trials) - set(self.start_order):
+                del self.trials[trial_id]  # killed before oracle.json had it: it is drawn again, the same
+            ended = [trial_id for trial_id in self.start_order if self.trials[trial_id].status in (COMPLETED, FAILED)]
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            cause = error.__cause__ or error
+            raise SearchError(
+                f"{path}, or a trial.json beside it, is damaged: {type(cause).__name__}: {cause}. Put it back, or "
+                "begin another search."
+            ) from error
         self.end_order += [trial_id for trial_id in ended if trial_id not in self.end_order]
         self._retry_queue = [trial_id for trial_id in reversed(self.start_order) if trial_id not in ended]
-        ongoing = self._read_ongoing()
         for tuner_id, trial_id in ongoing.items():
             if trial_id in self._retry_queue and not tuner_id.startswith(LOCAL):
                 self._retry_queue.remove(trial_id)  # a worker elsewhere that may be at it still
                 self.ongoing_trials[tuner_id] = self.trials[trial_id]
-
-    def _read_ongoing(self):
-        return json.loads(Path(self._get_oracle_fname()).read_text())["ongoing_trials"]
 
     @keras_tuner.synchronized
     def create_trial(self, tuner_id):
@@ -209,3 +230,47 @@ def new_oracle(tuner, objective, trials, seed, epochs):
         # Keras Tuner's own is three times the dimensions: more than most searches have trials.
         return Bayesian(max_trials=trials, num_initial_points=max(4, math.ceil(trials / 3)), **shared)
     return RandomSearch(max_trials=trials, **shared)
+
+
+class Tuner(BaseTuner):
+    """A `keras_tuner` tuner without a state beside the oracle's, which only the chief has."""
+
+    def _get_tuner_fname(self):
+        return os.path.join(self.project_dir, "oracle.json")  # there, the oracle is read again
+
+    def save(self):
+        if not self._is_worker():
+            self.oracle.save()
+
+    def reload(self):
+        if not self._is_worker():
+            self.oracle.reload()
+
+
+def serve(oracle, address, port):
+    """Lets workers reach an oracle by gRPC. Keras Tuner's own waits 20 s at the end, for ever where a worker is gone.
+
+    Args:
+        oracle: `keras_tuner.Oracle`.
+        address: str. IPv4 address to listen on.
+        port: int. 0 for a free one.
+
+    Returns:
+        The server, its port, and a servicer, whose `stop_triggered` says that a worker was told of the end.
+
+    Raises:
+        SearchError: it can't listen there.
+    """
+    import grpc
+    from keras_tuner.src import protos
+    from keras_tuner.src.distribute.oracle_chief import OracleServicer
+
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=1), options=[("grpc.so_reuseport", 0)])
+    servicer = OracleServicer(oracle)
+    protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
+    try:
+        port = server.add_insecure_port(f"{address}:{port}")
+    except RuntimeError as error:
+        raise SearchError(f"Can't listen on {address}, port {port}: {error}") from error
+    server.start()
+    return server, port, servicer

@@ -2,7 +2,8 @@
 
 import math
 
-from tuning.searches import OBJECTIVE
+from tuning.metadata import OBJECTIVE
+from tuning.records import flat
 
 AUXILIARY = {"model.alpha": r"$\alpha$", "model.beta": r"$\beta$"}
 
@@ -24,8 +25,6 @@ def parallel(trials):
     from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
-
-    from tuning.report import flat
 
     settings = [flat(trial["settings"]) for trial in trials]
     keys = [key for key in dict.fromkeys(key for each in settings for key in each) if _varies(settings, key)]

@@ -9,8 +9,8 @@ import shlex
 import tomli_w
 
 from tuning import pictures
-from tuning.searches import OBJECTIVE, SearchError, ranked
-from tuning.spaces import recipe_with
+from tuning.metadata import OBJECTIVE, SearchError
+from tuning.records import flat, ranked
 from zoo import recipes
 from zoo.files import whole_file, write_whole
 
@@ -39,7 +39,7 @@ def write_best(search, rank, output):
     if not 1 <= rank <= len(trials):
         raise SearchError(f"--rank must be from 1 to {len(trials)}, the number of completed trials. Received: {rank}.")
     trial = trials[rank - 1]
-    values = dict(recipe_with(search.recipe, trial["settings"]).values)
+    values = dict(search.trial_recipe(trial).values)
     values.pop("published", None)
     title = values.get("title", search.name)
     values["title"] = f"{title}, as found by a search"
@@ -94,17 +94,6 @@ def write_report(search, rows=20):
         reason = failed["error"].strip().splitlines()[-1][:300]
         summary += f" Trial {failed['trial']} failed: {reason}"
     return ["", *text_table(table[:rows], keys), "", summary, f"  {search.path(PAGE)}"]
-
-
-def flat(settings):
-    """Settings with tables as dotted keys; what is taken away is left out."""
-    leaves = {}
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            leaves |= {f"{key}.{name}": inner for name, inner in value.items()}
-        elif value is not None:
-            leaves[key] = value
-    return leaves
 
 
 def text_table(table, keys):

@@ -1,6 +1,6 @@
 """A search: the folder of one, from what was asked to its report.
 
-    search.json        what was asked, on what, with which versions
+    search.json        what was asked, on what, with which versions; the recipe as it was then
     recipe.toml        the recipe as resolved, which the first trial has
     clock.json         seconds that it has run, all starts together
     tuner/             Keras Tuner's state: oracle.json, and a folder a trial
@@ -11,26 +11,18 @@
 All files are whole at any moment, so that a search goes on after any of its processes, or all, were killed.
 """
 
-import datetime
 import json
 from pathlib import Path
 
 import keras
 import tomli_w
 
-from tuning import spaces
+from tuning import metadata, spaces
+from tuning.metadata import ASKED, CLOCK, ORACLE, OUTCOME, PROJECT, RECIPE, RUN, SEARCH, TRIAL, TUNERS, SearchError
+from tuning.records import different, read_trial
 from zf_keras import datasets
 from zoo import components, recipes, runs
 from zoo.files import write_whole
-
-SEARCH, RECIPE, CLOCK, OUTCOME, RUN = "search.json", "recipe.toml", "clock.json", "outcome.json", "run"
-STOP, LOCK, PROJECT, WORKERS = "stop", "lock", "tuner", "workers"
-OBJECTIVE = "val_elbo"
-TUNERS = ("random", "bayesian", "hyperband")
-
-
-class SearchError(ValueError):
-    """A search can't go on; the message says why and what to do."""
 
 
 class Search:
@@ -47,9 +39,38 @@ class Search:
         self.directory = Path(directory)
         if not self.path(SEARCH).is_file():
             raise SearchError(f"{directory} is not the folder of a search: it has no {SEARCH}.")
-        self.settings = json.loads(self.path(SEARCH).read_text())
-        self.recipe = recipes.from_text(str(self.path(RECIPE)), self.path(RECIPE).read_text(encoding="utf-8"))
+        self.settings = metadata.read(self.path(SEARCH), ASKED)
+        self._check_settings()
+        try:
+            text = self.path(RECIPE).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SearchError(f"{self.path(RECIPE)} can't be read: {error}.") from error
+        self.recipe = recipes.from_text(str(self.path(RECIPE)), text)
         self.name = self.settings["recipe"]
+        self._check_recipe()
+
+    def _check_settings(self):
+        path = self.path(SEARCH)
+        tuner = self.settings["tuner"]
+        if tuner not in TUNERS:
+            raise SearchError(f"{path} is damaged: 'tuner' must be one of {', '.join(TUNERS)}. Received: {tuner!r}.")
+        for key, least in (("trials", 1), ("workers", 0), ("seed", 0)):
+            value = self.settings[key]
+            if value < least:
+                raise SearchError(f"{path} is damaged: {key!r} must be at least {least}. Received: {value}.")
+
+    def _check_recipe(self):
+        """What is searched round stays what it was. Older searches do not say what it was."""
+        then, now = self.settings.get("values"), self.recipe.values
+        if then is None:
+            return
+        metadata.check(self.path(SEARCH), "values", then, dict)
+        changed = different(then, now)
+        if changed:
+            raise SearchError(
+                f"{self.path(RECIPE)} was changed since the search began: {', '.join(changed)}. Change it back, or "
+                "begin another search."
+            )
 
     @classmethod
     def begin(cls, directory, recipe, data_directory, settings):
@@ -77,6 +98,7 @@ class Search:
             "data": None if data_directory is None else str(Path(data_directory).resolve()),
             **settings,
             **runs.machine(),
+            "values": recipe.values,
         }
         write_whole(directory / RECIPE, tomli_w.dumps(recipe.values))
         write_whole(directory / SEARCH, json.dumps(settings, indent=1) + "\n")  # last: with it the search is there
@@ -93,7 +115,7 @@ class Search:
     def write_outcome(self, trial_id, **known):
         """Writes what is known of a trial beside Keras Tuner's own: settings, seconds, error."""
         path = self.path(PROJECT) / f"trial_{trial_id}" / OUTCOME
-        before = json.loads(path.read_text()) if path.exists() else {}
+        before = metadata.read(path, {}) if path.exists() else {}
         write_whole(path, json.dumps(before | known, indent=1))
 
     def check_backend(self):
@@ -102,6 +124,20 @@ class Search:
                 f"{self.directory} was begun on {self.settings['backend']}, this is {keras.config.backend()}: trials "
                 f"of two backends are not to be compared. Set KERAS_BACKEND={self.settings['backend']}."
             )
+
+    def trial_recipe(self, trial):
+        """The recipe of a trial, one of `trials()`, which its run has too.
+
+        Raises:
+            SearchError: its settings were changed.
+        """
+        recipe = spaces.recipe_with(self.recipe, trial["settings"])
+        folder = self.path(PROJECT) / f"trial_{trial['trial']}"
+        if (folder / RUN / runs.RECIPE).exists():
+            changed = different(runs.Run(folder / RUN).recipe.values, recipe.values)
+            if changed:
+                raise SearchError(f"{folder / OUTCOME} is not of the run beside it: {', '.join(changed)}.")
+        return recipe
 
     @property
     def epochs(self):
@@ -115,7 +151,7 @@ class Search:
     @property
     def seconds(self):
         """How long the search has run, all starts together."""
-        return json.loads(self.path(CLOCK).read_text())["seconds"] if self.path(CLOCK).exists() else 0.0
+        return metadata.read(self.path(CLOCK), {"seconds": float})["seconds"] if self.path(CLOCK).exists() else 0.0
 
     @seconds.setter
     def seconds(self, value):
@@ -127,29 +163,21 @@ class Search:
         "trial", "status" ("completed", "failed" or "unfinished"), "val_elbo", the best so far, "best_epoch", "epochs",
         "seconds", "settings" and "error".
         """
-        paths = self.path(PROJECT).glob("trial_*/trial.json")
-        states = {path.parent: json.loads(path.read_text()) for path in paths}
-        return [
-            _record(folder, state)
-            for folder, state in sorted(states.items(), key=lambda item: int(item[1]["trial_id"]))
-        ]
-
-
-def _record(folder, state):
-    outcome = json.loads((folder / OUTCOME).read_text()) if (folder / OUTCOME).exists() else {}
-    rows = runs.Run(folder / RUN).rows() if (folder / RUN / runs.RECIPE).exists() else []
-    best = max(rows, key=lambda row: row[OBJECTIVE], default={})
-    status = {"COMPLETED": "completed", "FAILED": "failed"}.get(state["status"], "unfinished")
-    return {
-        "trial": state["trial_id"],
-        "status": status,
-        OBJECTIVE: state["score"] if status == "completed" else best.get(OBJECTIVE),
-        "best_epoch": best.get("epoch"),
-        "epochs": len(rows),
-        "seconds": outcome.get("seconds"),
-        "settings": outcome.get("settings", {}),
-        "error": outcome.get("error"),
-    }
+        project = self.path(PROJECT)
+        oracle = project / ORACLE
+        # Before the folders: a trial has its own before the oracle has it.
+        started = metadata.read(oracle, {"start_order": list})["start_order"] if oracle.exists() else []
+        folders = {path.parent.name.removeprefix("trial_"): path.parent for path in project.glob(f"trial_*/{TRIAL}")}
+        for trial_id in started:
+            if trial_id not in folders:
+                raise SearchError(
+                    f"{oracle} has a trial {trial_id}, but {project / f'trial_{trial_id}' / TRIAL} is gone. Put it "
+                    "back, or begin another search."
+                )
+        if folders and not oracle.exists():
+            raise SearchError(f"{oracle} is gone, though there are trials. Put it back, or begin another search.")
+        found = [read_trial(folder, trial_id) for trial_id, folder in folders.items()]
+        return sorted(found, key=lambda trial: int(trial["trial"]))
 
 
 def data_directory(recipe, folder):
@@ -157,13 +185,3 @@ def data_directory(recipe, folder):
     data = recipe.values["data"]
     bundled = not hasattr(datasets.module(data["dataset"]), "prepare")
     return None if bundled else Path(folder) / data.get("directory", data["dataset"])
-
-
-def ranked(trials):
-    """The trials that were completed, the best first."""
-    completed = [trial for trial in trials if trial["status"] == "completed"]
-    return sorted(completed, key=lambda trial: -trial[OBJECTIVE])
-
-
-def today():
-    return datetime.datetime.now(datetime.UTC).date().isoformat()

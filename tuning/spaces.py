@@ -9,13 +9,15 @@ is what the first trial has: here the recipe's own values, so that a search comp
 """
 
 import copy
+import functools
 import importlib
 import importlib.util
+import json
 import math
 import traceback
 from pathlib import Path
 
-from zoo.checks import RecipeError, check, lookup
+from zoo.checks import Recipe, RecipeError, check, lookup
 from zoo.components import MODELS, OPTIMIZERS, arguments_of, table
 
 #: Tables of a recipe that a space may set: data and evaluation are the same for all trials.
@@ -57,15 +59,15 @@ def find(name, recipe):
     """A search space by its name.
 
     Args:
-        name: str or `None`. "path/to/file.py:function" or "package.module:function"; `None` for the ready one of the
-            recipe's model.
+        name: str or `None`. "path/to/file.py:function" or "package.module:function"; `None` for the ready
+            one.
         recipe: `Recipe`.
 
     Raises:
         SpaceError: there is none of that name.
     """
     if name is None:
-        return SPACES[recipe.values["model"]["class"]]
+        return ready
     source, colon, function = name.rpartition(":")
     if not colon:
         raise SpaceError(f"--space {name}: must be path/to/file.py:function or package.module:function.")
@@ -118,50 +120,28 @@ def check_space(space, recipe, draws=20):
         declared.merge(hp.space, overwrite=False)
 
 
-def rnn(hp, recipe):
-    """Units, hidden units, learning rate and dropout."""
-    return {**sizes(hp, recipe), **learning_rate(hp, recipe), **dropout(hp, recipe)}
-
-
-def latent_variable_model(hp, recipe):
-    """Those of an RNN, the latent size and KL annealing."""
-    return {**rnn(hp, recipe), **latent_size(hp, recipe), **kl_annealing(hp, recipe)}
-
-
-def auxiliary_model(hp, recipe):
-    """Those of a model with a latent variable and the weights of the auxiliary costs."""
-    return {**latent_variable_model(hp, recipe), **auxiliary_weights(hp, recipe)}
-
-
-#: Class of a model -> its search space.
-SPACES = {
-    "RNN": rnn,
-    "STORN": latent_variable_model,
-    "VRNN": latent_variable_model,
-    "SRNN": latent_variable_model,
-    "ZForcing": auxiliary_model,
-    "VariationalBiLSTM": auxiliary_model,
-}
+def ready(hp, recipe):
+    """The learning rate, and what the constructor of the recipe's model takes of the other parts."""
+    parts = (sizes, learning_rate, dropout, latent_size, kl_annealing, auxiliary_weights)
+    return {key: value for part in parts for key, value in part(hp, recipe).items()}
 
 
 def auxiliary_weights(hp, recipe):
     """α and β: zero, or log-uniform within a factor of 100 of the recipe's."""
-    return {f"model.{name}": zero_or_log(hp, f"model.{name}", _model(recipe, name)) for name in ("alpha", "beta")}
+    given = arguments(recipe)
+    names = [name for name in ("alpha", "beta") if name in given]
+    return {f"model.{name}": zero_or_log(hp, f"model.{name}", given[name]) for name in names}
 
 
 def sizes(hp, recipe):
     """Units and hidden units: from half to twice the recipe's."""
-    units = _model(recipe, "units")
-    hidden = _model(recipe, "hidden_units") or units
-    return {
-        "model.units": multiples(hp, "model.units", units),
-        "model.hidden_units": multiples(hp, "model.hidden_units", hidden),
-    }
+    units = multiples(hp, recipe, "units")
+    return units | multiples(hp, recipe, "hidden_units", default=arguments(recipe).get("units"))
 
 
 def latent_size(hp, recipe):
     """From a quarter to four times the recipe's."""
-    return {"model.latent_dim": multiples(hp, "model.latent_dim", _model(recipe, "latent_dim"), (0.25, 0.5, 1, 2, 4))}
+    return multiples(hp, recipe, "latent_dim", (0.25, 0.5, 1, 2, 4))
 
 
 def learning_rate(hp, recipe):
@@ -177,6 +157,8 @@ def kl_annealing(hp, recipe):
 
     In epochs, up to half the training (or as long as the recipe's); by an increment an update where the recipe has one.
     """
+    if "kl_weight" not in arguments(recipe):
+        return {}
     key = "schedule.kl_weight"
     given = lookup(recipe.values, key)
     if given not in (None, 1) and not isinstance(given, dict):
@@ -197,7 +179,9 @@ def kl_annealing(hp, recipe):
 
 def dropout(hp, recipe):
     """From 0 to a half in steps of 0.05."""
-    given = _model(recipe, "dropout")
+    given = arguments(recipe).get("dropout")
+    if given is None:
+        return {}
     drawn = hp.Float("model.dropout", 0.0, max(0.5, given), step=0.05, default=given)
     return {"model.dropout": rounded(drawn, given)}
 
@@ -220,9 +204,33 @@ def zero_or_log(hp, name, value, decades=2):
     return 0.0 if drawn < smallest * (1 - 1e-9) else rounded(drawn, value)
 
 
-def multiples(hp, name, value, factors=(0.5, 0.75, 1, 1.5, 2)):
-    """One of the multiples of an integer, the integer itself by default."""
-    return hp.Choice(name, sorted({max(1, round(value * factor)) for factor in factors}), default=value)
+def multiples(hp, recipe, name, factors=(0.5, 0.75, 1, 1.5, 2), default=None):
+    """One of the multiples of the recipe's value of a size, of those that the model's constructor takes; by default it.
+
+    Args:
+        hp: `keras_tuner.HyperParameters`.
+        recipe: `Recipe`.
+        name: str. Argument of the model; where it has none, nothing is searched.
+        factors: floats.
+        default: int. The recipe's value where it has none.
+    """
+    given = arguments(recipe)
+    if name not in given:
+        return {}
+    key, value = f"model.{name}", given[name] or default
+    found = sorted({max(1, round(value * factor)) for factor in factors})
+    text = json.dumps(recipe.values)
+    return {key: hp.Choice(key, [each for each in found if _accepted(text, key, each)], default=value)}
+
+
+@functools.cache
+def _accepted(text, key, value):
+    """Whether the recipe whose values a text has can have a value for a key."""
+    try:
+        recipe_with(Recipe("", json.loads(text), {}, ""), {key: value})
+    except RecipeError:
+        return False
+    return True
 
 
 def rounded(drawn, default):
@@ -230,6 +238,7 @@ def rounded(drawn, default):
     return default if math.isclose(drawn, default, rel_tol=1e-9, abs_tol=1e-12) else float(f"{drawn:.3g}")
 
 
-def _model(recipe, name):
+def arguments(recipe):
+    """Argument of the model's constructor -> its value in the recipe, or its default."""
     model = recipe.values["model"]
-    return model.get(name, arguments_of(MODELS[model["class"]])[name])
+    return arguments_of(MODELS[model["class"]]) | model

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import keras
 import keras_tuner
-from keras_tuner.engine.base_tuner import BaseTuner
 
-from tuning.oracles import new_oracle
-from tuning.searches import OBJECTIVE, PROJECT, RUN
+from tuning.metadata import OBJECTIVE, PROJECT, RUN
+from tuning.oracles import Tuner, new_oracle
+from tuning.records import different
 from tuning.spaces import recipe_with
 from zoo import runs, training
 
 
-class Trials(BaseTuner):
+class Trials(Tuner):
     """Runs the trials of a search: a `keras_tuner` tuner, of which the chief has one and each worker another.
 
     Args:
@@ -37,17 +37,6 @@ class Trials(BaseTuner):
         oracle.verbose = 0
         directory, project = str(search.directory), PROJECT
         super().__init__(oracle, hypermodel=search.space, directory=directory, project_name=project)
-
-    def _get_tuner_fname(self):
-        return os.path.join(self.project_dir, "oracle.json")  # a tuner has no state beside the oracle's
-
-    def save(self):
-        if not self._is_worker():
-            self.oracle.save()
-
-    def reload(self):
-        if not self._is_worker():
-            self.oracle.reload()
 
     def pre_create_trial(self):
         time.sleep(0.2)  # Keras Tuner asks again at once where the oracle has nothing to do yet
@@ -109,16 +98,23 @@ class Trials(BaseTuner):
         """The run of a trial: as it is, a copy of the one it goes on with, or a new one."""
         folder, search = self._run_folder(trial_id), self.search_folder
         if (folder / runs.RECIPE).exists():
-            return runs.Run(folder)
+            return self._checked(runs.Run(folder), trial_id, recipe)
         if past_id is not None:
             partial = folder.with_name("partial-run")
             for path in (partial, folder):
                 shutil.rmtree(path, ignore_errors=True)
             shutil.copytree(self._run_folder(past_id), partial)
             os.replace(partial, folder)
-            return runs.Run(folder)
+            return self._checked(runs.Run(folder), past_id, recipe)
         shutil.rmtree(folder, ignore_errors=True)  # killed before it had begun
         return runs.Run.begin(folder, recipe, False, search.settings["data"])
+
+    def _checked(self, run, trial_id, recipe):
+        changed = different(run.recipe.values, recipe.values)
+        if changed:
+            folder = self._run_folder(trial_id)
+            raise runs.RunError(f"{folder} is not the run of trial {trial_id}: it has other {', '.join(changed)}.")
+        return run
 
 
 def forget_models(folder):

@@ -10,8 +10,10 @@ import subprocess
 import threading
 import time
 
-from tuning.searches import STOP, WORKERS, SearchError
+from tuning.metadata import STOP, WORKERS, SearchError
 
+#: Names of the workers that a chief starts itself begin so.
+LOCAL = "local-"
 ID, ADDRESS, PORT = "KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
 BEAT = 5.0  # seconds between two signs of life
 
@@ -33,8 +35,12 @@ def work(search, parent=None):
             "it; they start workers on their own machine themselves."
         )
     name = os.environ.setdefault(ID, f"{socket.gethostname()}-{os.getpid()}")
-    if "chief" in name or "/" in name:
-        raise SearchError(f"{ID} must be a name for this worker without 'chief' or '/' in it. Received: {name!r}.")
+    # Keras Tuner takes the first for a chief; workers of the chief's own machine have the last.
+    if "chief" in name or "/" in name or (parent is None and name.startswith(LOCAL)):
+        raise SearchError(
+            f"{ID} must be a name for this worker without 'chief' or '/' in it, and not begin with {LOCAL!r}. "
+            f"Received: {name!r}."
+        )
     search.check_backend()
     threading.Thread(target=_watch, args=(search, name, parent), daemon=True).start()
     from tuning.trials import Trials

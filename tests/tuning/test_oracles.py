@@ -11,14 +11,10 @@ import numpy as np
 import pytest
 
 from tuning.chief import planned
+from tuning.metadata import SearchError
 from tuning.oracles import COMPLETED, FAILED, RUNNING, new_oracle
 
 OBJECTIVE = keras_tuner.Objective("val_elbo", "max")
-
-
-@pytest.fixture(autouse=True)
-def fast_disk(monkeypatch):
-    monkeypatch.setattr(os, "fsync", lambda file: None)
 
 
 def space(hp):
@@ -183,3 +179,32 @@ def test_trials_of_workers_elsewhere_stay_theirs(tmp_path):
     oracle.end_trial(late)
     oracle.end_trial(late)  # the other worker was alive after all
     assert oracle.end_order == [theirs]
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("oracle.json", lambda state: state.pop("seed_state")),
+        ("oracle.json", lambda state: state.update(hyperparameters=3)),
+        ("oracle.json", lambda state: state.update(ongoing_trials={"local-0": "7"})),
+        ("oracle.json", lambda state: state.update(start_order=["0", "1", "2", "3"])),
+        ("oracle.json", lambda state: state.update(run_times=None)),
+        ("trial_1/trial.json", lambda state: state.pop("metrics")),
+        ("trial_1/trial.json", lambda state: state.update(hyperparameters=None)),
+    ],
+)
+def test_a_damaged_state_is_named(tmp_path, name, change):
+    search(oracle_in(tmp_path, "random", 3))
+    path = tmp_path / "tuner" / name
+    state = json.loads(path.read_text())
+    change(state)
+    path.write_text(json.dumps(state))
+    with pytest.raises(SearchError, match=r"oracle\.json.* is damaged: "):
+        oracle_in(tmp_path, "random", 3)
+
+
+def test_a_deleted_trial_is_named(tmp_path):
+    search(oracle_in(tmp_path, "random", 3))
+    (tmp_path / "tuner" / "trial_1" / "trial.json").unlink()
+    with pytest.raises(SearchError, match=r"oracle\.json.* is damaged: KeyError: '1'"):
+        oracle_in(tmp_path, "random", 3)

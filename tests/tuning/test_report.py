@@ -2,57 +2,13 @@
 
 import csv
 import html.parser
-import json
 
 import matplotlib.image
-import pytest
 
-from tuning import pictures, report
+from tests.tuning.written import write_trial, write_trials
+from tuning import report
 from tuning.__main__ import main
-from tuning.searches import Search
-from tuning.spaces import recipe_with
 from zoo import recipes
-from zoo.runs import Run
-
-SETTINGS = {
-    "tuner": "random",
-    "space": None,
-    "trials": 9,
-    "budget_minutes": None,
-    "seed": 0,
-    "keep_models": False,
-    "workers": 1,
-    "memory_limit_mb": None,
-    "command": "python -m tuning search <b>&",
-}
-
-
-@pytest.fixture
-def search(tmp_path):
-    return Search.begin(tmp_path / "search", recipes.load("digits/z_forcing", True), None, SETTINGS)
-
-
-def write_trial(search, number, settings, val_elbo, status="COMPLETED", error=None):
-    folder = search.path("tuner") / f"trial_{number}"
-    run = Run.begin(folder / "run", recipe_with(search.recipe, settings), False, None)
-    values = [val_elbo - 3, val_elbo, val_elbo - 1] if val_elbo else []
-    run.write_rows([{"epoch": epoch, "val_elbo": value} for epoch, value in enumerate(values, start=1)])
-    state = {"trial_id": str(number), "status": status, "score": val_elbo if status == "COMPLETED" else None}
-    (folder / "trial.json").write_text(json.dumps(state))
-    outcome = {"settings": settings, "seconds": 2.5, "error": error}
-    (folder / "outcome.json").write_text(json.dumps(outcome))
-
-
-def write_trials(search, auxiliary=True):
-    for number, val_elbo in enumerate((-20.0, -18.0, -30.0)):
-        settings = {"model.units": 8 * (number + 1), "optimizer.learning_rate": 10.0 ** -(number + 1)}
-        if auxiliary:
-            settings |= {"model.alpha": 0.001 * number, "model.beta": 0.0}
-        settings["schedule.kl_weight"] = {"initial": 0.1 * number, "epochs": 3} if number else None
-        write_trial(search, number, settings, val_elbo)
-    settings = {"model.units": 4, "optimizer.learning_rate": 5.0}
-    write_trial(search, 3, settings, None, "FAILED", "Update 3: <nll> not finite")
-    write_trial(search, 4, settings, -17.0, "RUNNING")
 
 
 class Page(html.parser.HTMLParser):
@@ -128,16 +84,3 @@ def test_best_is_a_recipe(search, tmp_path, capsys):
     assert second.values["model"]["units"] == 8 and "kl_weight" not in second.values["schedule"]
     assert main(["best", str(search.directory), "--rank", "4"]) == 1
     assert "--rank must be from 1 to 3" in capsys.readouterr().err
-
-
-def test_scales():
-    scale = pictures._Scale([0.0, 1e-4, 1e-2, 1e-3])
-    assert [scale.height(value) for value in (0.0, 1e-4, 1e-2)] == [0.0, 0.12, 1.0]
-    assert scale.height(1e-3) == pytest.approx(0.56)
-    scale = pictures._Scale([2, 4, 6])
-    assert [scale.height(value) for value in (2, 4, 6)] == [0.0, 0.5, 1.0]
-    assert dict(scale.ticks()) == {0.0: "2", 0.5: "4", 1.0: "6"}
-    scale = pictures._Scale([i / 10 for i in range(11)])
-    assert dict(scale.ticks()) == {0.0: "0", 0.25: "0.25", 0.5: "0.5", 0.75: "0.75", 1.0: "1"}
-    scale = pictures._Scale(["a", None, "b"])
-    assert [scale.height(value) for value in (None, "a", "b")] == [0.0, 0.12, 1.0]

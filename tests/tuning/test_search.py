@@ -14,10 +14,9 @@ import keras
 import keras_tuner
 import pytest
 
-from tuning import spaces
 from tuning.__main__ import main
 from tuning.oracles import new_oracle
-from tuning.searches import Search, ranked
+from tuning.searches import Search
 from zoo import recipes, training
 from zoo.runs import LAST, METRICS, Run
 
@@ -42,18 +41,24 @@ epochs = 5
 [evaluation]
 batch_size = 250
 """
+#: Fails in workers where the rate is high.
 SPACE = """
+import os
+
 def space(hp, recipe):
     rate = hp.Float("rate", 0.01, 0.05, default=0.01)
-    return {"optimizer.learning_rate": 1e38 if rate > 0.035 else rate, "model.units": hp.Choice("units", [4, 5])}
+    if rate > HIGH and os.environ.get("KERASTUNER_TUNER_ID"):
+        raise ValueError("too high")
+    return {"optimizer.learning_rate": rate, "model.units": hp.Choice("units", [4, 5])}
 """
+HIGH = 0.035
 one_backend = pytest.mark.skipif(keras.config.backend() != "jax", reason="nothing in it depends on the backend")
 
 
 @pytest.fixture
 def recipe(tmp_path):
     (tmp_path / "mine.toml").write_text(RECIPE)
-    (tmp_path / "mine.py").write_text(SPACE)
+    (tmp_path / "mine.py").write_text(SPACE.replace("HIGH", str(HIGH)))
     return tmp_path / "mine.toml"
 
 
@@ -112,9 +117,11 @@ def check(folder, trials):
     state = json.loads((folder / "tuner" / "oracle.json").read_text())
     found = search.trials()
     assert sorted(state["end_order"]) == [trial["trial"] for trial in found] == [str(n) for n in range(trials)]
-    assert [trial["settings"] for trial in found] == drawn(folder, trials)
-    for trial in found:
-        if trial["status"] == "completed":
+    for trial, settings in zip(found, drawn(folder, trials), strict=True):
+        failed = settings["optimizer.learning_rate"] > HIGH
+        assert trial["status"] == ("failed" if failed else "completed")
+        if not failed:
+            assert trial["settings"] == settings
             rows = Run(folder / "tuner" / f"trial_{trial['trial']}" / "run").rows()
             assert [row["epoch"] for row in rows] == list(range(1, search.epochs + 1))
             assert (
@@ -125,6 +132,20 @@ def check(folder, trials):
     return found
 
 
+def test_the_recipe_of_the_best_gives_what_its_trial_gave(recipe, tmp_path):
+    folder = tmp_path / "search"
+    options = ["--trials", "1", "--epochs", "2", "--search-dir", str(folder)]
+    assert main(["search", str(recipe), *options]) == 0
+    search = Search(folder)
+    (trial,) = search.trials()
+    assert (trial["status"], trial["epochs"]) == ("completed", 2) and trial["seconds"] > 0
+    assert main(["best", str(folder)]) == 0
+    run = Run.begin(tmp_path / "run", recipes.load(str(folder / "best.toml")), False, None)
+    training.train(run, verbose=0)
+    assert run.path(METRICS).read_text() == (folder / "tuner" / "trial_0" / "run" / METRICS).read_text()
+
+
+@one_backend
 def test_a_killed_worker_and_trials_that_fail(recipe, tmp_path):
     folder = tmp_path / "search"
     space = f"{tmp_path / 'mine.py'}:space"
@@ -134,25 +155,18 @@ def test_a_killed_worker_and_trials_that_fail(recipe, tmp_path):
     os.kill(workers(folder)[0], signal.SIGKILL)
     out = finish(process)
     found = check(folder, 5)
-    failed = [trial for trial in found if trial["settings"]["optimizer.learning_rate"] == 1e38]
+    failed = [trial for trial in found if trial["status"] == "failed"]
     assert [trial["trial"] for trial in failed] == ["1", "2", "3"]  # which is where Keras Tuner stops
-    assert failed == [trial for trial in found if trial["status"] == "failed"]
-    assert all("not finite" in trial["error"] for trial in failed)
+    assert all(trial["error"] == "The space: ValueError: too high" for trial in failed)
     assert "5 of 5 trials done" in out and "Worker local-" in out and "3 failed, 0 unfinished" in out
     assert all(gone(pid) for pid in workers(folder))
     assert not list(folder.glob(f"tuner/*/run/{LAST}"))
-    # The best trial is what the recipe that is written for it gives.
-    assert main(["best", str(folder)]) == 0
-    best = ranked(found)[0]
-    run = Run.begin(tmp_path / "run", recipes.load(str(folder / "best.toml")), False, None)
-    training.train(run, verbose=0)
-    assert run.path(METRICS).read_text() == (folder / "tuner" / f"trial_{best['trial']}" / "run" / METRICS).read_text()
 
 
 @one_backend
 def test_killed_chief_and_everything_killed(recipe, tmp_path, monkeypatch):
     folder = tmp_path / "search"
-    options = ("--tuner", "random", "--trials", 3, "--workers", 2, "--search-dir", folder)
+    options = ("--tuner", "random", "--trials", 2, "--search-dir", folder)
     process = start("search", recipe, *options)
     wait_for(lambda: epochs(folder) >= 2, process)
     before = workers(folder)
@@ -160,13 +174,13 @@ def test_killed_chief_and_everything_killed(recipe, tmp_path, monkeypatch):
         os.kill(pid, signal.SIGKILL)
     process.wait()
     process = start("resume", folder)
-    wait_for(lambda: epochs(folder) >= 6, process)
+    wait_for(lambda: epochs(folder) >= 4, process)
     process.kill()
     process.wait()
     after = workers(folder)
     assert not set(before) & set(after)
     wait_for(lambda: all(gone(pid) for pid in after))
-    assert epochs(folder) < 15
+    assert epochs(folder) < 10
     # And by a worker that is started elsewhere.
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
@@ -177,10 +191,11 @@ def test_killed_chief_and_everything_killed(recipe, tmp_path, monkeypatch):
     worker = start("worker", folder)
     out = finish(process)
     assert worker.wait(timeout=60) == 0
-    assert "3 trials: 3 completed, 0 failed, 0 unfinished." in out
-    check(folder, 3)
+    assert "2 trials: 2 completed, 0 failed, 0 unfinished." in out
+    check(folder, 2)
 
 
+@one_backend
 def test_budget(recipe, tmp_path, capsys):
     folder = tmp_path / "search"
     assert main(["search", str(recipe), "--budget-minutes", "0.02", "--search-dir", str(folder)]) == 0
@@ -193,24 +208,9 @@ def test_budget(recipe, tmp_path, capsys):
     assert "Go on with it by `resume`" in capsys.readouterr().err
 
 
+@one_backend
 def test_a_worker_that_does_not_start_ends_the_search(recipe, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "nonsense")  # for workers; here the backend is chosen
     folder = tmp_path / "search"
     assert main(["search", str(recipe), "--search-dir", str(folder)]) == 1
     assert "ended 3 times, with status 1" in (error := capsys.readouterr().err) and "nonsense" in error
-
-
-@one_backend
-def test_hyperband_goes_on_as_if_never_stopped(recipe, tmp_path):
-    folder = tmp_path / "search"
-    options = ["--tuner", "hyperband", "--trials", "4", "--epochs", "3", "--keep-models"]
-    assert main(["search", str(recipe), *options, "--search-dir", str(folder)]) == 0
-    found = Search(folder).trials()
-    assert [trial["epochs"] for trial in found] == [1, 1, 1, 3]
-    went_on = found[3]
-    assert went_on["settings"] == ranked(found[:3])[0]["settings"]
-    changed = spaces.recipe_with(Search(folder).recipe, went_on["settings"])
-    run = Run.begin(tmp_path / "run", changed, False, None)
-    training.train(run, verbose=0)
-    whole = (folder / "tuner" / f"trial_{went_on['trial']}" / "run" / METRICS).read_text()
-    assert run.path(METRICS).read_text() == whole

@@ -4,17 +4,30 @@ import keras_tuner
 import pytest
 
 from tuning import spaces
-from tuning.spaces import SPACES, SpaceError, check_space, find, recipe_with
+from tuning.spaces import SpaceError, check_space, find, ready, recipe_with
 from zoo import recipes
 from zoo.checks import RecipeError, lookup
-from zoo.components import new_model, new_optimizer
+from zoo.components import MODELS, arguments_of, new_model, new_optimizer
+
+#: What is searched of a model whose constructor takes an argument.
+SEARCHED = {
+    "units": "model.units",
+    "hidden_units": "model.hidden_units",
+    "dropout": "model.dropout",
+    "latent_dim": "model.latent_dim",
+    "kl_weight": "schedule.kl_weight",
+    "alpha": "model.alpha",
+    "beta": "model.beta",
+}
 
 
 def recipe_of(cls, **settings):
-    auxiliary = {"model.alpha": 0.0005, "model.beta": 0} if cls in ("ZForcing", "VariationalBiLSTM") else {}
-    if cls == "RNN":
-        settings = {"model.latent_dim": "none", "schedule.kl_weight": "none", **settings}
-    settings = {"model.class": cls, "model.alpha": "none", "model.beta": "none", **auxiliary, **settings}
+    """The digits' recipe with another model, of what its constructor takes."""
+    taken = arguments_of(MODELS[cls])
+    wanted = {"latent_dim": 4, "alpha": 0.0005, "beta": 0}
+    left_out = {"schedule.kl_weight": "none"} if "kl_weight" not in taken else {}
+    own = {f"model.{name}": value if name in taken else "none" for name, value in wanted.items()}
+    settings = {"model.class": cls, **own, **left_out, **settings}
     return recipes.load("digits/z_forcing", True, [f"{key}={value}" for key, value in settings.items()])
 
 
@@ -30,10 +43,10 @@ def draws(space, recipe, count, seed=0):
         yield space(hp, recipe)
 
 
-@pytest.mark.parametrize("cls", SPACES)
+@pytest.mark.parametrize("cls", MODELS)
 def test_every_draw_is_a_recipe(cls):
     recipe = recipe_of(cls)
-    drawn = list(draws(SPACES[cls], recipe, 100))
+    drawn = list(draws(ready, recipe, 100))
     for settings in drawn:
         changed = recipe_with(recipe, settings)
         assert all(lookup(changed.values, key) == value for key, value in settings.items())
@@ -44,21 +57,17 @@ def test_every_draw_is_a_recipe(cls):
         assert model.dropout == settings["model.dropout"]
         rate = optimizer.get_config()["learning_rate"]["config"]["initial_learning_rate"]
         assert rate == settings["optimizer.learning_rate"]
-        if cls != "RNN":
-            assert model.latent_dim == settings["model.latent_dim"]
-        if "model.alpha" in settings:
-            assert (model.alpha, model.beta) == (settings["model.alpha"], settings["model.beta"])
+        for name in ("latent_dim", "alpha", "beta"):
+            assert getattr(model, name, None) == settings.get(f"model.{name}")
     assert all(len({str(settings[key]) for settings in drawn}) > 3 for key in drawn[0])
-    expected = {"model.units", "model.hidden_units", "model.dropout", "optimizer.learning_rate"}
-    expected |= set() if cls == "RNN" else {"model.latent_dim", "schedule.kl_weight"}
-    expected |= {"model.alpha", "model.beta"} if cls in ("ZForcing", "VariationalBiLSTM") else set()
-    assert set(drawn[0]) == expected
+    taken = arguments_of(MODELS[cls])
+    assert set(drawn[0]) == {key for name, key in SEARCHED.items() if name in taken} | {"optimizer.learning_rate"}
 
 
-@pytest.mark.parametrize("cls", SPACES)
+@pytest.mark.parametrize("cls", MODELS)
 def test_the_default_is_the_recipe(cls):
     recipe = recipe_of(cls)
-    settings = SPACES[cls](keras_tuner.HyperParameters(), recipe)
+    settings = ready(keras_tuner.HyperParameters(), recipe)
     for key, value in settings.items():
         given = lookup(recipe.values, key)
         assert value == (given if given is not None else {"model.dropout": 0.0, "model.hidden_units": 32}[key])
@@ -134,3 +143,19 @@ def test_what_is_wrong_with_a_space_shows_before_the_first_trial():
         check_space(lambda hp, recipe: {"model.units": 3}, recipe)
     with pytest.raises(RecipeError, match=r"the search space, model\.units = -1"):
         recipe_with(recipe, {"model.units": -1})
+
+
+def test_a_new_model_is_searched_by_what_its_constructor_takes(monkeypatch):
+    class Even(MODELS["STORN"]):
+        def __init__(self, units, latent_dim, output, alpha=0.1, **kwargs):
+            super().__init__(units, latent_dim, output, **kwargs)
+            self.alpha = alpha
+            if units % 8:
+                raise ValueError(f"`units` must be a multiple of 8. Received: units={units}.")
+
+    monkeypatch.setitem(MODELS, "Even", Even)
+    recipe = recipe_of("Even", **{"model.units": 16})
+    drawn = list(draws(find(None, recipe), recipe, 30))
+    assert {settings["model.units"] for settings in drawn} == {8, 16, 24, 32}  # not 12
+    assert any(settings["model.alpha"] for settings in drawn) and "model.beta" not in drawn[0]
+    check_space(find(None, recipe), recipe)
