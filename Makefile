@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format benchmark clean
+.PHONY: demo test quick lint format benchmark clean
 
 # Trains Z-Forcing and an RNN on the bundled digits; pictures, table and model in runs/demo/.
 demo: $(VENV)/demo
@@ -11,7 +11,11 @@ demo: $(VENV)/demo
 # The linter, and the whole suite on both backends.
 test: lint
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 --dist worksteal
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 --dist worksteal
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 --dist worksteal -m "not one_backend"
+
+# For everyday work: TensorFlow, without kills, learning, searches and exports.
+quick: lint
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 lint: $(VENV)/dev
 	$(BIN)/ruff format --check .

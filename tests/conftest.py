@@ -1,4 +1,4 @@
-"""Settings for all tests, before a backend is imported."""
+"""Settings for all tests, before a backend is imported; where and how each runs."""
 
 import gc
 import os
@@ -10,6 +10,81 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Tests compile much and compute little.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
+#: What computes the same on every backend: it runs on TensorFlow alone.
+ONE_BACKEND = (
+    "datasets",
+    "presets/test_refused.py",
+    "tuning/test_main.py",
+    "tuning/test_oracles.py",
+    "tuning/test_report.py",
+    "tuning/test_spaces.py",
+    "zoo/test_recipes.py",
+    "test_docstrings.py",
+)
+#: What trains there all the same.
+BOTH_BACKENDS = ("datasets/test_batches.py",)
+#: Kills, learning, searches, exports and programs of their own: `make quick` leaves them out.
+SLOW = (
+    "test_backends.py",
+    "test_docstrings.py",
+    "test_export.py",
+    "models/test_bounds.py",
+    "models/test_training.py::test_learns_the_digits",
+    "tuning/test_oracles.py",
+    "tuning/test_search.py",
+    "zoo/test_demo.py",
+    "zoo/test_main.py",
+    "zoo/test_resume.py",
+    "zoo/test_runs.py",
+)
+#: Where TensorFlow traces functions, as users run them. Elsewhere it runs them eagerly: tests are of values, and each
+#: fresh model is traced anew, which costs more than all that is computed.
+TRACED = ("datasets", "tuning", "zoo", "test_backends.py", "test_docstrings.py", "test_export.py")
+
+
+def pytest_configure(config):
+    # One folder a process: JAX writes files of it that another might read by half.
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    if hasattr(config, "cache"):
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir(f"jax-{worker}")))
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        for names, marker in ((ONE_BACKEND, "one_backend"), (SLOW, "slow"), (TRACED, "traced")):
+            if _is_of(item, names) and not (marker == "one_backend" and _is_of(item, BOTH_BACKENDS)):
+                item.add_marker(marker)
+
+
+def _is_of(item, names):
+    node = item.nodeid.partition("[")[0].removeprefix("tests/")
+    return any(node == name or node.startswith((f"{name}/", f"{name}::")) for name in names)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item, nextitem):
+    """Fixtures of a module too are made as its test runs."""
+    import keras
+
+    if keras.config.backend() != "tensorflow" or item.get_closest_marker("traced"):
+        return (yield)
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    try:
+        return (yield)
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def what_was_compiled_goes():
+    """The traces and programs of a module's models, which are gone with it."""
+    yield
+    _clear()
+
 
 @pytest.fixture(autouse=True)
 def few_memory_maps():
@@ -19,5 +94,10 @@ def few_memory_maps():
         with open("/proc/self/maps") as file:
             count = sum(1 for _ in file)
         if count > 20_000:
-            gc.collect()
-            sys.modules["jax"].clear_caches()
+            _clear()
+
+
+def _clear():
+    gc.collect()
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
