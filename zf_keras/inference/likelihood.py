@@ -6,6 +6,7 @@ from keras import ops
 from zf_keras.arguments import check_numbers, check_positive_int, check_size
 from zf_keras.compiled import compiled
 from zf_keras.inference.passes import arrays, count_and_time, passes
+from zf_keras.probability import float32
 
 
 def log_likelihood(model, data, num_samples=1, seed=None, batch_size=128, verbose="auto"):
@@ -42,9 +43,9 @@ def log_likelihood(model, data, num_samples=1, seed=None, batch_size=128, verbos
 
 def log_mean_exp(x):
     """log of the mean of exp(x) over the last axis of a NumPy array or of a tensor."""
-    lib = np if isinstance(x, np.ndarray) else ops
-    top = lib.max(x, axis=-1, keepdims=True)
-    return top[..., 0] + lib.log(lib.mean(lib.exp(x - top), axis=-1))
+    if isinstance(x, np.ndarray):
+        return np.logaddexp.reduce(x, axis=-1) - np.log(x.shape[-1])
+    return ops.logsumexp(x, axis=-1) - ops.log(float32(ops.shape(x)[-1]))
 
 
 def sum_steps(x, mask):

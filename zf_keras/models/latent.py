@@ -3,7 +3,6 @@
 loss = nll + w * kl + the model's further terms,    elbo = -(nll + kl)
 """
 
-import math
 from typing import Any, NamedTuple
 
 import keras
@@ -11,6 +10,7 @@ from keras import ops
 
 from zf_keras.arguments import check_non_negative, check_positive, check_size, optional
 from zf_keras.inference.latents import encode, interpolate
+from zf_keras.inference.likelihood import log_mean_exp
 from zf_keras.layers.backward_encoder import BackwardEncoder
 from zf_keras.layers.lstm_stack import LSTMStack
 from zf_keras.layers.network import GaussianNetwork, Network, StandardNormal
@@ -183,7 +183,7 @@ class LatentModel(SequenceModel):
         if not training or self.num_samples == 1:
             return super().objective(terms, weights, training)
         log_weights = -(terms["nll"] + weights["kl"] * terms["sampled_kl"])
-        bound = ops.logsumexp(self._by_sequence(log_weights), axis=1) - math.log(self.num_samples)
+        bound = log_mean_exp(self._by_sequence(log_weights))
         others = {name: weight for name, weight in weights.items() if name not in ("nll", "kl")}
         if not others:
             return -bound
