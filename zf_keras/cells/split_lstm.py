@@ -18,6 +18,11 @@ class SplitLSTMCell(keras.layers.LSTMCell):
         kernel = ops.cast(self.kernel, self.compute_dtype)[: x.shape[-1]]
         return ops.matmul(x, kernel) + ops.cast(self.bias, self.compute_dtype)
 
+    @property
+    def output_shape(self):
+        """Of h_t, for `summary`."""
+        return (None, self.units)
+
     def loop_gates(self, dim):
         """`Affine` of [v_t (dim), h_{t-1}] to the gates."""
         kernel = ops.cast(self.kernel, self.compute_dtype)[-dim:]

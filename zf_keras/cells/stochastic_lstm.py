@@ -190,6 +190,11 @@ class StochasticLSTMCell(keras.layers.Layer):
         )
         return outputs, (h[-1], c_last)
 
+    @property
+    def output_shape(self):
+        """Of a step's output, for `summary`."""
+        return (None, self.output_size)
+
     def unpack(self, outputs):
         """Splits the output of `keras.layers.RNN(cell)`, (..., output_size), into `StochasticLSTMOutputs`."""
         h, z, params = ops.split(outputs, [self.units, self.units + self.latent_dim], axis=-1)

@@ -14,6 +14,8 @@ import sys
 import tempfile
 
 import keras
+import numpy as np
+from keras import ops
 
 from zf_keras._private import all_layers
 from zf_keras.arguments import check_choice
@@ -60,6 +62,9 @@ def export(model, filepath, format="tf_saved_model", overwrite=False):
     folder = pathlib.Path(filepath)
     if not model.built:
         raise ValueError("The model is not built: fit it, load it, or call it on a batch before it is exported.")
+    for weight in model.weights:
+        if not np.isfinite(ops.convert_to_numpy(weight).astype("float32")).all():
+            raise ValueError(f"The weights {weight.path} are not all finite: such a model is not exported.")
     _check_replaceable(folder, overwrite)
     if format != "tf_saved_model":
         _check_files(model, format)

@@ -53,6 +53,11 @@ class LSTMStack(keras.layers.Layer):
             states.append(tuple(state))
         return inputs, tuple(states)
 
+    @property
+    def output_shape(self):
+        """Of the outputs, for `summary`."""
+        return (None, None, self.units)
+
     def initial_state(self, batch_size):
         """(h_0, c_0) of each layer: zeros."""
         zeros = ops.zeros((batch_size, self.units), dtype=self.compute_dtype)
