@@ -192,6 +192,7 @@ def test_saved_model(name, tensorflow_only, tmp_path):
     call("second", "generate", batch_size=np.int32(2), length=np.int32(9))
     same = np.repeat(data["targets"][:1], 1000, axis=0)
     call("signature", "signature elbo", targets=same, mask=np.ones(same.shape[:2], bool))
+    call("served", "signature serving_default", targets=same, mask=np.ones(same.shape[:2], bool))
     call("many", "log_likelihood", targets=same, num_samples=np.int32(2))
     shape, few = data["targets"].shape, {"batch_size": np.int32(2), "length": np.int32(3)}
     noise, uniform = noise_of(model, 2, 5)
@@ -207,6 +208,11 @@ def test_saved_model(name, tensorflow_only, tmp_path):
         wrong |= {
             "fewer rows": ("elbo", {"targets": data["targets"], "noise": normal(1, shape[1], dim)}),
             "nan noise": ("elbo", {"targets": data["targets"], "noise": np.nan * normal(*shape[:2], dim)}),
+            "no draws": (
+                "log_likelihood",
+                {"targets": data["targets"], "noise": np.zeros((*shape[:1], 0, shape[1], dim), "f")},
+            ),
+            "no noise": ("elbo", {"targets": data["targets"], "noise": np.zeros((0, shape[1], dim), "f")}),
         }
     for label, (endpoint, arguments) in wrong.items():
         call(label, endpoint, **arguments)
@@ -223,6 +229,7 @@ def test_saved_model(name, tensorflow_only, tmp_path):
         np.testing.assert_allclose(found[key], value, rtol=tolerance, atol=tolerance, err_msg=str(key))
     assert not np.array_equal(found["first", ""], found["second", ""])
     drawn = {
+        ("served", "elbo"): own.elbo({"targets": same}, normal(1000, 8, dim, seed=5)),
         ("signature", "elbo"): own.elbo({"targets": same}, normal(1000, 8, dim, seed=4)),
         ("many", ""): model.log_likelihood(same, 2, seed=0, verbose=0),
     }
@@ -238,9 +245,12 @@ def test_saved_model(name, tensorflow_only, tmp_path):
         "no steps": "targets must have at least one step",
         "fewer rows": "noise must be of the shape",
         "nan noise": "noise must be finite",
+        "no draws": "noise must be of the shape",
+        "no noise": "noise must be of the shape",
         "nan state": "state must be finite",
     }.items():
-        assert message in str(found.get((label, ""), message)), label
+        if label in ("nan state", *wrong):
+            assert message in str(found[label, ""]), label
     assert "mask must be padded on the right" in str(found["hole", ""])
     assert "targets must be" in str(found["bad", ""])
     assert np.isfinite(found["bad but masked", ""]).all()
@@ -334,6 +344,7 @@ def test_exogenous_inputs_are_scored_and_nothing_is_generated(tmp_path):
     assert list(listed["score_step"]["outputs"]) == ["log_prob", "state_0", "state_1"]
     exported = tf.saved_model.load(str(tmp_path / "exported"))
     np.testing.assert_allclose(exported.elbo(**data, noise=noise), expected, rtol=1e-4)
+    assert all(len(getattr(exported, name).concrete_functions) == 1 for name in listed)  # whatever is left out
 
 
 @on_tensorflow

@@ -69,6 +69,8 @@ OUTPUTS = {
 }
 #: Every model with every output, and every option.
 CASES = [(name, output) for name in EVERY_OUTPUT for output in OUTPUTS] + [(name, "gaussian") for name in OPTIONS]
+#: Every model and option with one output, every output with two models: for what models do alike whatever the output.
+PAIRS = [(name, output) for name, output in CASES if output == "gaussian" or name in ("rnn", "z_forcing")]
 
 
 def make(name, output="gaussian", random=True, **kwargs):

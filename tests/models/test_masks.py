@@ -40,9 +40,9 @@ def test_gradients_of_padded_equal_those_of_unpadded(name):
         np.testing.assert_allclose(padded[path], gradient, rtol=1e-4, atol=1e-5 * scale, err_msg=path)
 
 
-@pytest.mark.parametrize("name", [*EVERY_OUTPUT, "z_forcing_options"])
-# Eagerly data is checked as NumPy arrays, through which no gradient flows.
+# Traced: eagerly data is checked as NumPy arrays, through which no gradient flows.
 @pytest.mark.traced
+@pytest.mark.parametrize("name", [*EVERY_OUTPUT, "z_forcing_options"])
 def test_masked_steps_get_no_gradient(name):
     model, mask = make(name), np.arange(5) < np.array(LENGTHS)[:, None]
     frames = keras.Variable(normal(3, 5, FEATURES))

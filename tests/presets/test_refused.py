@@ -265,6 +265,11 @@ def infinite(file):
     file[name][1, 1] = np.inf
 
 
+def beyond_float32(file):
+    name = replaced(file)
+    file[name] = np.full((3, 20), 1e300)
+
+
 @pytest.mark.parametrize(
     "change, match",
     [
@@ -277,7 +282,7 @@ def infinite(file):
         (extra, r"it holds \(4, 4\), of which the model has no weight"),
         (wrong_shape, r"it holds no \(3, 20\); it holds \(20, 3\)"),
         (swapped, "does not fit config.json"),
-        (infinite, "numbers that are not finite"),
+        *((f, "numbers that are not finite") for f in (infinite, beyond_float32)),
     ],
 )
 def test_weights(copy, change, match):

@@ -79,6 +79,12 @@ def _leading(x, count=2):
     return tf.unstack(tf.shape(x)[:count])
 
 
+def is_left_out(x):
+    """Whether an input of a SavedModel's method is its default, which is empty on each axis of any size."""
+    sizes = [i for i, n in enumerate(x.shape) if n is None]
+    return tf.reduce_all(tf.gather(tf.shape(x), sizes) == 0)
+
+
 def _scores(model):
     """Scores and latents of whole sequences."""
     dim = model.noise_dim
@@ -116,7 +122,9 @@ def _scores(model):
 
     def shape_of_draws(given):
         batch, time = _leading(given["targets"])
-        num_samples = tf.shape(given["noise"])[1] if "noise" in given else given["num_samples"]
+        num_samples, noise = given["num_samples"], given.get("noise")
+        if noise is not None:
+            num_samples = tf.where(is_left_out(noise), num_samples, tf.maximum(1, tf.shape(noise)[1]))
         return batch, num_samples, time, dim
 
     weighted = _with_width(num_samples=_count(), noise=_floats(None, None, None, dim))

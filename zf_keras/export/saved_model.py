@@ -1,11 +1,11 @@
 """An export as a SavedModel: endpoints as methods and as signatures, what is left out drawn or filled in."""
 
-import itertools
 from inspect import Parameter, Signature
 
+import numpy as np
 import tensorflow as tf
 
-from zf_keras.export.endpoints import COUNTS, Drawn, counts, flat_function, flat_specs
+from zf_keras.export.endpoints import COUNTS, Drawn, counts, flat_function, flat_specs, is_left_out
 from zf_keras.heads.bernoulli import BernoulliHead
 
 
@@ -17,6 +17,7 @@ def write_saved_model(model, table, folder):
         run, outputs[name] = _completed(model, endpoint)
         setattr(module, name, _method(name, endpoint, run))
         signatures[name] = _signature(endpoint, run)
+    signatures["serving_default"] = signatures["elbo"]  # what servers ask for by themselves
     tf.saved_model.save(module, str(folder), signatures)
     return outputs
 
@@ -33,47 +34,58 @@ def _completed(model, endpoint):
     compute = compute.get_concrete_function()  # traced once for all callers
 
     def run(given):
-        for name, fill in endpoint.left_out.items():
-            if name in endpoint.inputs and name not in given and not callable(fill):
+        optional = {name: fill for name, fill in endpoint.left_out.items() if name in endpoint.inputs}
+        for name, fill in optional.items():
+            if name not in given and not callable(fill):
                 given[name] = tf.constant(fill, endpoint.inputs[name].dtype)
         checks = [
             tf.debugging.Assert(given[name] >= 1, [f"{name} must be at least 1."]) for name in COUNTS if name in given
         ]
-        for name, fill in endpoint.left_out.items():
-            if isinstance(fill, Drawn) and name in given:
-                right = tf.reduce_all(tf.shape(given[name]) == tf.stack(fill.shape(given)))
-                wrong = [f"{name} must be of the shape", tf.stack(fill.shape(given)), "and is", tf.shape(given[name])]
-                checks.append(tf.debugging.Assert(right, wrong))
         with tf.control_dependencies(checks):
-            for name, fill in endpoint.left_out.items():
-                if name in endpoint.inputs and name not in given:
-                    given[name] = fill(given)
+            for name, fill in optional.items():
+                if not callable(fill):
+                    continue
+                shape = tf.stack(fill.shape(given)) if isinstance(fill, Drawn) else None
+                given[name] = tf.ensure_shape(_filled(given, name, fill), endpoint.inputs[name].shape)
+                if shape is not None:
+                    found = tf.shape(given[name])
+                    message = [f"{name} must be of the shape", shape, "and is", found]
+                    checks.append(tf.debugging.Assert(tf.reduce_all(found == shape), message))
+        with tf.control_dependencies(checks):
             return compute({name: given[name] for name in computed})
 
     return run, compute.structured_outputs
 
 
+def _filled(given, name, fill):
+    """An input, or what stands for it where it is left out."""
+    x = given.get(name)
+    return fill(given) if x is None else tf.cond(is_left_out(x), lambda: fill(given), lambda: x)
+
+
 def _method(name, endpoint, run):
-    """An endpoint as a `tf.function`, traced for each choice of what is left out."""
-    left_out = {key: fill for key, fill in endpoint.left_out.items() if key in endpoint.inputs}
+    """An endpoint as a `tf.function` of one trace: what is left out is an empty tensor there."""
 
     def call(*args, **kwargs):
-        given = signature.bind(*args, **kwargs).arguments
-        outputs = run({key: x for key, x in given.items() if x is not None})
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        outputs = run(bound.arguments)
         return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
     def parameter(key):
-        fill = left_out.get(key, Parameter.empty)
-        return Parameter(key, Parameter.POSITIONAL_OR_KEYWORD, default=None if callable(fill) else fill)
+        default = endpoint.left_out.get(key, Parameter.empty)
+        if callable(default) and default is not Parameter.empty:
+            spec = endpoint.inputs[key]
+            default = np.zeros([n or 0 for n in spec.shape], spec.dtype.as_numpy_dtype)
+        return Parameter(key, Parameter.POSITIONAL_OR_KEYWORD, default=default)
 
-    required_first = sorted(endpoint.inputs, key=lambda key: (key in left_out, callable(left_out.get(key))))
-    call.__signature__ = signature = Signature([parameter(key) for key in required_first])
+    def order(key):
+        return key in endpoint.left_out, callable(endpoint.left_out.get(key))
+
+    call.__signature__ = signature = Signature([parameter(key) for key in sorted(endpoint.inputs, key=order)])
     call.__name__ = name
     method = tf.function(call, autograph=False)
-    optional = [key for key in left_out if callable(left_out[key])]
-    for size in range(len(optional) + 1):
-        for absent in itertools.combinations(optional, size):
-            method.get_concrete_function(**{k: spec for k, spec in endpoint.inputs.items() if k not in absent})
+    method.get_concrete_function(**endpoint.inputs)
     return method
 
 
