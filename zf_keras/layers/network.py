@@ -146,5 +146,10 @@ class StandardNormal(keras.layers.Layer):
     def call(self, inputs):
         return standard_normal(ops.zeros((*ops.shape(inputs)[:-1], self.dim), dtype=self.compute_dtype))
 
+    @property
+    def output_shape(self):
+        """Of the mean, for `summary`."""
+        return (None, None, self.dim)
+
     def for_loop(self, dim):
         return lambda x, precomputed=None: self.call(x)
