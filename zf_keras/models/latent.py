@@ -85,7 +85,9 @@ class LatentModel(SequenceModel):
     def new_prior(self, prior, input_dim):
         """The prior of a model with the argument `prior`, as a layer on (..., input_dim)."""
         if prior == "standard_normal":
-            return StandardNormal(self.latent_dim, dtype=self.dtype_policy, name="prior")
+            network = StandardNormal(self.latent_dim, dtype=self.dtype_policy, name="prior")
+            network.build((None, None, input_dim))
+            return network
         return self.new_gaussian("prior", input_dim)
 
     def new_gaussian(self, name, input_dim):
