@@ -55,7 +55,7 @@ def main(argv=None):
                 batches = Batches(sequences, 32, shuffle=True)
                 ends = []
                 clock = keras.callbacks.LambdaCallback(
-                    on_train_batch_end=lambda *_, ends=ends: ends.append(time.perf_counter())
+                    on_train_batch_end=lambda batch, logs, ends=ends: ends.append(time.perf_counter())
                 )
                 model.fit(batches.dataset(), steps_per_epoch=args.steps, verbose=0, callbacks=[clock], shuffle=False)
                 if number:  # the first compiles

@@ -16,4 +16,5 @@ def test_new_model(name):
 def test_training_step_takes_their_names(capsys):
     with pytest.raises(SystemExit):
         training_step.main(["--models", "LSTM"])
-    assert all(name in capsys.readouterr().err for name in MODELS)
+    error = capsys.readouterr().err
+    assert all(name in error for name in MODELS)

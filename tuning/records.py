@@ -29,6 +29,11 @@ def different(then, now):
 
 
 def read_trial(folder, trial_id):
+    """What is known of a trial, as `Search.trials` has it.
+
+    Raises:
+        SearchError: a file of its folder is damaged, or of another trial.
+    """
     path = folder / TRIAL
     state = metadata.read(path, {"trial_id": str, "status": str, "score": (float, None)})
     if state["trial_id"] != trial_id or not trial_id.isdecimal():
@@ -38,17 +43,18 @@ def read_trial(folder, trial_id):
             f"{path} is damaged: 'status' must be one of {', '.join(STATUS)}. Received: {state['status']!r}."
         )
     status = STATUS[state["status"]]
-    if status == "completed":
+    completed = status == "completed"
+    if completed:
         metadata.check(path, "score", state["score"], float)
-    settings = dict if status == "completed" else (dict, None)
-    outcome = {"settings": None, "seconds": None, "error": None}
-    if status == "completed" or (folder / OUTCOME).exists():
-        outcome |= metadata.read(folder / OUTCOME, {"settings": settings} if status == "completed" else {})
-    for key, kind in (("settings", settings), ("seconds", (float, None)), ("error", OPTIONAL_STR)):
+    kinds = {"settings": dict if completed else (dict, None), "seconds": (float, None), "error": OPTIONAL_STR}
+    outcome = dict.fromkeys(kinds)
+    if completed or (folder / OUTCOME).exists():
+        outcome |= metadata.read(folder / OUTCOME, {})
+    for key, kind in kinds.items():
         metadata.check(folder / OUTCOME, key, outcome[key], kind)
     rows = _rows(folder / RUN)
     best = max(rows, key=lambda row: row[OBJECTIVE], default={})
-    if status == "completed" and rows and best[OBJECTIVE] != state["score"]:
+    if completed and rows and best[OBJECTIVE] != state["score"]:
         raise SearchError(
             f"{folder / RUN / runs.METRICS} is not of its trial: the best {OBJECTIVE} in it is {best[OBJECTIVE]}, in "
             f"{path} {state['score']}."
@@ -56,7 +62,7 @@ def read_trial(folder, trial_id):
     return {
         "trial": trial_id,
         "status": status,
-        OBJECTIVE: state["score"] if status == "completed" else best.get(OBJECTIVE),
+        OBJECTIVE: state["score"] if completed else best.get(OBJECTIVE),
         "best_epoch": best.get("epoch"),
         "epochs": len(rows),
         "seconds": outcome["seconds"],
