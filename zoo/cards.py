@@ -54,7 +54,7 @@ def results_lines(run):
         yield f"Frames were standardised by the training part: mean {mean:.6g}, standard deviation {std:.6g}."
     if published:
         yield f"The published number: {published['source']}."
-    if "(small)" in run.name:
+    if run.small:
         yield "This is the recipe's small form: its numbers are not to be compared with the published one."
     yield ""
 

@@ -1,7 +1,11 @@
-"""What may stand in a recipe: an unknown key, a wrong type or a wrong value is an error that says where it is."""
+"""What may stand in a recipe: an unknown key, a wrong type or a wrong value is an error that says where it is.
+
+The checks are ours and not pydantic's: the accepted keys and their defaults come from the signatures of models,
+optimizers and data sets, the values are checked by their constructors, and each error names file, line and key.
+"""
 
 import difflib
-import re
+import math
 from typing import NamedTuple
 
 from zf_keras import datasets
@@ -20,12 +24,8 @@ from zoo.components import (
     table,
 )
 
-#: What the error of a schedule names -> its key.
-SCHEDULED = {
-    "KLAnnealing": "schedule.kl_weight",
-    "kl_weight": "schedule.kl_weight",
-    "DividedAfter": "schedule.learning_rate",
-}
+#: Arguments that a model can't be made without -> a right value.
+REQUIRED = {"model.units": 1, "model.latent_dim": 1, "model.output": "gaussian"}
 #: Types of the keys whose default does not say them.
 TYPES = {
     "title": str,
@@ -149,17 +149,46 @@ def _check_values(recipe):
             if key not in recipe.values["published"]:
                 raise recipe.error("published", f"published.{key} is missing.")
         _check_choice(recipe, "published.bound", BOUNDS)
-    made = (
-        ("model", lambda: new_model(recipe, 1, {"num_classes": 2**20})),
-        ("optimizer", lambda: new_optimizer(recipe, 1)),
-    )
-    for section, make in made:
-        try:
-            make()
-        except (TypeError, ValueError) as error:
-            named = [f"{section}.{name}" for name in re.findall(r"[`'](\w+)[`']", str(error))]
-            named += [key for part, key in SCHEDULED.items() if part in str(error)] + [f"{section}.dtype"]
-            raise recipe.error(next((key for key in named if key in recipe.origins), section), str(error)) from error
+    _check_made(recipe, ("model", "schedule.kl_weight"), lambda each: new_model(each, 1, {"num_classes": 2**20}))
+    _check_made(recipe, ("optimizer", "schedule.learning_rate"), lambda each: new_optimizer(each, 1))
+    for section, settings in recipe.values.items():
+        for key, value in settings.items() if isinstance(settings, dict) else ():
+            parts = value.values() if isinstance(value, dict) else [value]
+            if any(isinstance(part, float) and math.isnan(part) for part in parts):
+                raise recipe.error(f"{section}.{key}", f"{section}.{key} must be a number. Received: nan.")
+
+
+def _check_made(recipe, parts, make):
+    """Raises the error of a constructor, at the key without which there would be none."""
+    try:
+        make(recipe)
+    except (TypeError, ValueError) as error:
+        key = next((key for key in _keys(recipe, parts) if _made(make, _without(recipe, key))), parts[0])
+        raise recipe.error(key, str(error)) from error
+
+
+def _keys(recipe, parts):
+    for part in parts:
+        value = lookup(recipe.values, part)
+        keys = [f"{part}.{name}" for name in value if name != "class"] if isinstance(value, dict) else []
+        yield from keys if "." not in part else [part] if value is not None else []
+
+
+def _without(recipe, key):
+    """A recipe with the default in the place of a value."""
+    section, _, name = key.partition(".")
+    table = {**recipe.values[section], name: REQUIRED.get(key)}
+    if key not in REQUIRED:
+        del table[name]
+    return recipe._replace(values={**recipe.values, section: table})
+
+
+def _made(make, recipe):
+    try:
+        make(recipe)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _check_schedule(recipe):
@@ -180,8 +209,9 @@ def _check_schedule(recipe):
             )
     elif kl_weight is not None:
         check_type(recipe, "schedule.kl_weight", kl_weight, None)
-    if kl_weight is not None and recipe.values["model"]["class"] == "RNN":
-        raise recipe.error("schedule.kl_weight", "schedule.kl_weight: an RNN has no KL.")
+    cls = recipe.values["model"]["class"]
+    if kl_weight is not None and "kl_weight" not in arguments_of(MODELS[cls]):
+        raise recipe.error("schedule.kl_weight", f"schedule.kl_weight: {cls} has no KL.")
     decay = schedule.get("learning_rate")
     if decay is None:
         return

@@ -9,7 +9,8 @@ import numpy as np
 from zf_keras.arguments import check_non_negative, check_positive_int, check_seed
 from zf_keras.data.batches import lengths_of
 from zoo.files import whole_file, write_whole
-from zoo.runs import BEST, RESULTS, RunError, machine
+from zoo.machine import machine
+from zoo.runs import BEST, RESULTS, RunError
 
 
 def best_model(run):
@@ -101,7 +102,7 @@ def table(run, results):
     if published:
         yield f"  published {published['value']:>11g} {published['metric']}, {published['bound']}"
         yield f"            by {published['source']}"
-        if "(small)" in run.name:
+        if run.small:
             yield "            with which the small form is not to be compared"
 
 

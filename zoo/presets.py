@@ -64,8 +64,6 @@ def _without_noise(model, run, sequences):
 
 
 def _card(run, model, preset, results, scores, licence):
-    small = "(small)" in run.name
-    name = run.name.removesuffix(" (small)")
     yield f"# {run.recipe.values.get('title', run.name)}"
     yield ""
     yield "```python"
@@ -84,7 +82,7 @@ def _card(run, model, preset, results, scores, licence):
     yield from training_lines(run)
     yield "## Reproduce"
     yield ""
-    yield f"    {command(run, name, small)}"
+    yield f"    {command(run)}"
     yield ""
     yield f"{summary(run)}. From a checkout of zf_keras; on another machine or backend the numbers differ a little."
     yield ""
@@ -104,9 +102,10 @@ def _card(run, model, preset, results, scores, licence):
     yield "Samples may repeat training sequences. The bounds are lower bounds but where they are called exact."
 
 
-def command(run, name, small):
+def command(run):
     """What trains the run again: by the name of its recipe where that is the zoo's, else by the recipe below."""
     backend = run.environment["backend"]
+    name, small = run.environment["recipe"], run.small
     known = name in recipes.names() and recipes.load(name, small).values == run.recipe.values
     what = f"{name}{' --small' if small else ''}" if known else "recipe.toml"
     source = " --source ..." if run.environment["data"] else ""

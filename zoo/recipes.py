@@ -26,6 +26,7 @@ from zoo.checks import Recipe, RecipeError, check, check_key, check_type, neares
 from zoo.components import TABLES, data_arguments
 
 FOLDER = Path(__file__).parent / "recipes"
+DEPTH = 8  # of tables and lists in each other
 
 
 def names():
@@ -49,7 +50,7 @@ def load(name, small=False, settings=()):
     if not path.is_file():
         what = f"{name} is a folder." if Path(name).is_dir() else f"There is no recipe {name!r}."
         raise RecipeError(f"{what}{nearest(name, names())} `list` shows all.")
-    leaves, origins = _read(path, ())
+    leaves, origins = _read(path)
     for key in [key for key in leaves if key.startswith("small.")]:
         value = leaves.pop(key)
         if small:
@@ -64,7 +65,7 @@ def load(name, small=False, settings=()):
         if value.strip() == "none":
             leaves.pop(key, None)
         else:
-            _put(leaves, origins, key, _toml_value(value), f"--set {setting}")
+            _put(leaves, origins, key, _toml_value(setting, value), f"--set {setting}")
     recipe = Recipe(path.stem if name.endswith(".toml") else name, _nest(leaves), origins, name)
     check(recipe)
     return recipe
@@ -78,23 +79,25 @@ def from_text(name, text):
     return recipe
 
 
-def _read(path, above):
-    """Leaves and origins of a file and of what it extends. above: the files that extend it."""
-    try:
-        leaves, origins = _leaves(path, path.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{path}: not UTF-8: {error}.") from error
-    base = leaves.pop("extends", None)
-    if base is None:
-        return leaves, origins
-    base_path = path.parent / f"{base}.toml"
-    if not isinstance(base, str) or not base_path.is_file() or base_path in (path, *above):
-        where = origins.get("extends", path)
-        raise RecipeError(f"{where}: extends must name another recipe beside it. Received: {base!r}.")
-    base_leaves, base_origins = _read(base_path, (path, *above))
-    for key, leaf in leaves.items():
-        _put(base_leaves, base_origins, key, leaf, origin(origins, key, path))
-    return base_leaves, base_origins
+def _read(path):
+    """Leaves and origins of a file with what it extends."""
+    files = {}
+    while path is not None:
+        try:
+            leaves, origins = files[path] = _leaves(path, path.read_text(encoding="utf-8-sig"))
+        except UnicodeDecodeError as error:
+            raise RecipeError(f"{path}: not UTF-8: {error}.") from error
+        base = leaves.pop("extends", None)
+        base_path = None if base is None else path.parent / f"{base}.toml"
+        if base is not None and (not isinstance(base, str) or not base_path.is_file() or base_path in files):
+            where = origins.get("extends", path)
+            raise RecipeError(f"{where}: extends must name another recipe beside it. Received: {base!r}.")
+        path = base_path
+    (_, (leaves, origins)), *extending = reversed(files.items())
+    for path, (own_leaves, own_origins) in extending:
+        for key, leaf in own_leaves.items():
+            _put(leaves, origins, key, leaf, origin(own_origins, key, path))
+    return leaves, origins
 
 
 def _leaves(path, text):
@@ -102,7 +105,20 @@ def _leaves(path, text):
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{path}: not TOML: {error}.") from error
+    except RecursionError:
+        values = None
+    if values is None or _nests_too_deep(values):
+        raise RecipeError(f"{path}: nests too deep: a recipe has at most {DEPTH} levels.")
     return dict(_flatten(values)), {key: f"{path}, line {line}" for key, line in _lines(text).items()}
+
+
+def _nests_too_deep(values):
+    """Whether it has more than `DEPTH` levels."""
+    level = [values]
+    for _ in range(DEPTH):
+        parts = [each.values() if isinstance(each, dict) else each for each in level]
+        level = [inner for part in parts for inner in part if isinstance(inner, dict | list)]
+    return bool(level)
 
 
 def _lines(text):
@@ -148,12 +164,17 @@ def _nest(leaves):
     return values
 
 
-def _toml_value(text):
+def _toml_value(setting, text):
     """A value as TOML writes it; bare words are strings."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text.strip()
+    except RecursionError:
+        value = None
+    if value is None or _nests_too_deep({"value": value}):
+        raise RecipeError(f"--set {setting[:40]}...: nests too deep: a recipe has at most {DEPTH} levels.")
+    return value
 
 
 def settings_for(dataset, settings):
@@ -167,6 +188,16 @@ def settings_for(dataset, settings):
         if not equals:
             raise RecipeError(f"--set {setting}: must be key=value, such as frame_size=200.")
         check_key(recipe, f"data.{key}", arguments)
-        values[key] = _toml_value(value)
+        values[key] = _toml_value(setting, value)
         check_type(recipe, f"data.{key}", values[key], arguments[key])
     return values
+
+
+def fixed_settings(values):
+    """What of a recipe a run can't change: "table.key" -> value."""
+    tables = ("data", "model", "optimizer", "schedule", "training")
+    fixed = {f"{table}.{key}": value for table in tables for key, value in values.get(table, {}).items()}
+    fixed.pop("training.patience", None)
+    if fixed.get("schedule.learning_rate") != {"decay": "cosine"}:
+        fixed.pop("training.epochs", None)
+    return fixed

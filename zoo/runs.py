@@ -11,17 +11,12 @@
     card.md            all of it to read, with curves.png
 
 After each epoch the row is written first, then last.keras, then best.keras: each file is whole at any moment, and
-last.keras has the number of epochs with it, which says what rows count. Everything that training goes on from is a
-function of these files, so that a run that was stopped, however and however often, ends as if it had not been.
+last.keras has the number of epochs with it, which says what rows count. Training goes on from
+these files alone, so that a run that was stopped, however and however often, ends as if it had not been.
 """
 
-import csv
-import datetime
-import importlib
-import importlib.metadata
 import json
-import os
-import platform
+import uuid
 import zipfile
 from pathlib import Path
 
@@ -31,11 +26,12 @@ import tomli_w
 from zf_keras import datasets
 from zf_keras.data import shards
 from zf_keras.datasets import Batches
-from zoo import components, recipes
-from zoo.files import whole_file, write_whole
+from zoo import checkpoints, components, metrics, recipes
+from zoo.files import write_whole
+from zoo.machine import machine
+from zoo.metadata import read_environment, read_results
 
 RECIPE, ENVIRONMENT, METRICS, LAST, BEST = "recipe.toml", "environment.json", "metrics.csv", "last.keras", "best.keras"
-EPOCHS = "epochs"  # in a .keras file
 LOG, RESULTS, CARD, CURVES = "train.log", "results.json", "card.md", "curves.png"
 
 
@@ -63,19 +59,20 @@ class Run:
         if not (self.directory / RECIPE).is_file():
             raise RunError(f"{directory} is not the folder of a run: it has no {RECIPE}.")
         try:
-            self.environment = json.loads((self.directory / ENVIRONMENT).read_text())
+            self.environment = read_environment(self.directory / ENVIRONMENT)
         except (OSError, ValueError) as error:
             raise RunError(f"{self.directory / ENVIRONMENT} can't be read: {error}.") from error
         text = (self.directory / RECIPE).read_text(encoding="utf-8")
         self.recipe = recipes.from_text(str(self.directory / RECIPE), text)
-        self.name = self.environment["recipe"]
+        self.small = self.environment["small"]
+        self.name = self.environment["recipe"] + (" (small)" if self.small else "")
         if data_directory is not None:
             self.environment["data"] = str(data_directory)
         self._check_recipe()
 
     def _check_recipe(self):
         """What was trained stays what it was; more epochs may be asked for."""
-        then, now = (fixed_settings(values) for values in (self.environment["settings"], self.recipe.values))
+        then, now = (recipes.fixed_settings(values) for values in (self.environment["settings"], self.recipe.values))
         changed = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
         if changed:
             raise RunError(
@@ -100,13 +97,19 @@ class Run:
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         environment = {
-            "recipe": recipe.name + (" (small)" if small else ""),
+            "id": uuid.uuid4().hex,
+            "recipe": recipe.name,
+            "small": small,
             "data": None if data_directory is None else str(Path(data_directory).resolve()),
             "data_checksum": None if data_directory is None else _data_checksum(data_directory),
             "settings": recipe.values,
             **machine(),
         }
-        write_whole(directory / ENVIRONMENT, json.dumps(environment, indent=1) + "\n")
+        try:
+            with (directory / ENVIRONMENT).open("x", encoding="utf-8") as file:  # of two at once, one makes it
+                file.write(json.dumps(environment, indent=1) + "\n")
+        except FileExistsError:
+            raise RunError(f"{directory} was taken by another process. Choose another folder by --run-dir.") from None
         write_whole(directory / RECIPE, tomli_w.dumps(recipe.values))  # last: with it the run is there
         return cls(directory)
 
@@ -168,51 +171,76 @@ class Run:
         return model
 
     def last_model(self, data, steps_per_epoch):
-        """The model to go on with, and how many epochs it has been trained."""
-        if not self.path(LAST).exists():
-            return self.new_model(data, steps_per_epoch), 0
-        return self.load_model(LAST)
+        """The model to go on with, and how many epochs it has been trained.
+
+        Raises:
+            RunError: its file is gone or damaged.
+        """
+        if self.path(LAST).exists():
+            return self.load_model(LAST)
+        # Stopped in the first epoch, a run may have its row, and no model.
+        epochs = len(self.rows())
+        if epochs > 1 or self.path(BEST).exists():
+            raise RunError(
+                f"{self.path(LAST)} is gone, and {epochs} epochs were trained: put it back, or begin another run."
+            )
+        return self.new_model(data, steps_per_epoch), 0
 
     def load_model(self, name):
         """A saved model, and after how many epochs it was.
 
         Raises:
-            RunError: the file can't be read.
+            RunError: the file can't be read, or is not of this run and its rows.
         """
-        path = self.path(name)
+        epochs = self.epochs_of(name)
         try:
-            with zipfile.ZipFile(path) as file:
-                epochs = int(file.read(EPOCHS))
-            return keras.saving.load_model(path), epochs
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise RunError(f"{path} can't be read: {error}. It is damaged, or not of this run.") from error
+            return checkpoints.load(self.path(name)), epochs
+        except ValueError as error:
+            raise RunError(f"{self.path(name)} can't be read: {error}. It is damaged.") from error
+
+    def epochs_of(self, name):
+        """After how many epochs a model was saved.
+
+        Raises:
+            RunError: the file can't be read, or is not of this run and its rows.
+        """
+        try:
+            return checkpoints.epochs_of(self.path(name), self.environment.get("id"), self.rows())
+        except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+            raise RunError(
+                f"{self.path(name)} can't be used: {error}. Put back the file, or begin another run."
+            ) from error
 
     def save_model(self, model, epochs):
         """Writes `last.keras`."""
-        with whole_file(self.path(LAST)) as partial:
-            model.save(partial)
-            with zipfile.ZipFile(partial, "a") as file:
-                file.writestr(EPOCHS, str(epochs))
+        checkpoints.save(self.path(LAST), model, self.environment.get("id"), self.rows()[:epochs])
 
     def rows(self):
-        """Metrics of the epochs that were trained: a list of dicts."""
-        if not self.path(METRICS).exists():
-            return []
-        with self.path(METRICS).open(newline="") as file:
-            return [
-                {name: int(value) if name == "epoch" else float(value) for name, value in row.items()}
-                for row in csv.DictReader(file)
-            ]
+        """Metrics of the epochs that were trained: a list of dicts.
+
+        Raises:
+            RunError: the file was damaged.
+        """
+        try:
+            return metrics.read(self.path(METRICS))
+        except ValueError as error:
+            raise RunError(f"{self.path(METRICS)} can't be read: {error}.") from error
 
     def write_rows(self, rows):
-        with whole_file(self.path(METRICS)) as partial, partial.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]) if rows else ["epoch"])
-            writer.writeheader()
-            writer.writerows(rows)
+        metrics.write(self.path(METRICS), rows)
 
     def results(self):
-        """What `evaluate` measured, or `None`."""
-        return json.loads(self.path(RESULTS).read_text()) if self.path(RESULTS).exists() else None
+        """What `evaluate` measured, or `None`.
+
+        Raises:
+            RunError: the file was damaged.
+        """
+        if not self.path(RESULTS).exists():
+            return None
+        try:
+            return read_results(self.path(RESULTS), len(self.rows()))
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.path(RESULTS)} can't be read: {error}. `evaluate` makes it again.") from error
 
 
 def check_new(directory):
@@ -235,19 +263,6 @@ def check_data(recipe, data):
         model.check_data(Batches(data.train, 1, key=key)[0])
     except ValueError as error:
         raise RunError(f"The model does not take the data: {error}") from error
-
-
-def fixed_settings(values):
-    """What of a recipe a run can't change: "table.key" -> value."""
-    fixed = {
-        f"{table}.{key}": value
-        for table in ("data", "model", "optimizer", "schedule", "training")
-        for key, value in values.get(table, {}).items()
-    }
-    fixed.pop("training.patience", None)
-    if fixed.get("schedule.learning_rate") != {"decay": "cosine"}:
-        fixed.pop("training.epochs", None)
-    return fixed
 
 
 def _model_arguments(recipe, data):
@@ -285,25 +300,3 @@ def load_data(recipe, directory):
 
 def _data_checksum(directory):
     return shards.checksum(Path(directory) / shards.MANIFEST)
-
-
-def machine():
-    """What a run ran on, and when."""
-    backend = keras.config.backend()
-    names = ("zf_keras", "keras", backend, "tensorflow-probability", "numpy")
-    devices = keras.distribution.list_devices() if backend == "jax" else _tensorflow_devices()
-    return {
-        "backend": backend,
-        "versions": {name: importlib.metadata.version(name) for name in names},
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpu_cores": os.cpu_count(),
-        "devices": devices,
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-    }
-
-
-def _tensorflow_devices():
-    import tensorflow as tf
-
-    return [device.device_type for device in tf.config.list_logical_devices()]

@@ -9,8 +9,10 @@ import filelock
 import keras
 import numpy as np
 
-from zoo.files import whole_file
-from zoo.runs import BEST, LAST, LOG, METRICS, NonFiniteError, RunError
+from zoo.files import disk_full, no_space, whole_file
+from zoo.runs import BEST, LAST, LOG, NonFiniteError, RunError
+
+EVENTS = "tensorboard"
 
 
 def train(run, verbose="auto", until=None):
@@ -32,6 +34,8 @@ def train(run, verbose="auto", until=None):
                 _train(run, log, verbose, until or run.training["epochs"])
             except BaseException as error:
                 log.error("Stopped: %s", str(error) or type(error).__name__)
+                if disk_full(error) and not isinstance(error, OSError):  # of TensorFlow
+                    raise no_space(run.directory) from error
                 raise
             finally:
                 for handler in log.handlers:
@@ -41,16 +45,14 @@ def train(run, verbose="auto", until=None):
 
 
 def _train(run, log, verbose, epochs):
+    events = run.path(EVENTS)
+    if events.exists() and not events.is_dir():
+        raise RunError(f"{events} must be a folder, for TensorBoard's events: move the file away.")
     data = run.load_data()
     batches, valid = run.batches(data.train, training=True), run.batches(data.valid)
     steps = run.steps_per_epoch(batches)
     model, epoch = run.last_model(data, steps)
     rows = run.rows()[:epoch]
-    if len(rows) < epoch:
-        raise RunError(
-            f"{run.path(METRICS)} has {len(rows)} rows, {run.path(LAST)} is of {epoch} epochs: put back the rows, or "
-            "begin another run."
-        )
     if epoch:
         run.write_rows(rows)  # without those of epochs whose model was not written
     state = Epochs(run, steps, rows, log)
@@ -61,6 +63,8 @@ def _train(run, log, verbose, epochs):
             f"{run.path(BEST)}, of epoch {state.best_epoch}, is gone and can't be made again. To go on, copy {LAST} "
             "in its place."
         )
+    elif rows:
+        run.epochs_of(BEST)  # checks that it is this run's
     if epoch >= epochs or state.waited_enough():
         log.info("Trained for %d epochs: complete.", epoch)
         return
@@ -106,7 +110,7 @@ class Epochs(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         from tensorboard.summary import Writer
 
-        self.summaries = Writer(str(self.run.path("tensorboard")))
+        self.summaries = Writer(str(self.run.path(EVENTS)))
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch, self.start = epoch, time.perf_counter()

@@ -417,7 +417,7 @@ def test_command_of_a_recipe_of_the_zoo(tmp_path):
         recipe = recipes.load(name, small, settings)
         run = Run.begin(tmp_path / str(len(expected)), recipe, small, None)
         backend = keras.config.backend()
-        assert command_of(run, name, small) == f"KERAS_BACKEND={backend} python -m zoo train {expected}"
+        assert command_of(run) == f"KERAS_BACKEND={backend} python -m zoo train {expected}"
 
 
 def test_convert(tmp_path, monkeypatch):

@@ -504,7 +504,7 @@ def test_missing_arguments(tmp_path):
 def test_an_rnn_has_no_kl(tmp_path):
     text = PLAIN.replace('"STORN"', '"RNN"').replace("latent_dim = 2\n", "")
     number = line_of(text, "kl_weight")
-    with pytest.raises(RecipeError, match=rf"recipe.toml, line {number}: schedule.kl_weight: an RNN has no KL"):
+    with pytest.raises(RecipeError, match=rf"recipe.toml, line {number}: schedule.kl_weight: RNN has no KL"):
         load(tmp_path, text)
 
 
@@ -562,6 +562,31 @@ def test_set_to_none(tmp_path):
     """Takes away what the recipe, or its base, says."""
     values = load(tmp_path, PLAIN, "training.epochs=7", "model.units=5", "training.epochs=none").values
     assert "training" not in values and values["model"]["units"] == 5
+
+
+def test_not_a_number(tmp_path):
+    """Wherever it is: a run would not know its own recipe again."""
+    number = line_of(PLAIN, "learning_rate")
+    text = PLAIN.replace("learning_rate = 0.01", "epsilon = nan")
+    with pytest.raises(RecipeError, match=rf"line {number}: optimizer\.epsilon must be a number\. Received: nan"):
+        load(tmp_path, text)
+
+
+def test_a_long_chain_of_extends(tmp_path):
+    others = {f"r{i}": f'extends = "r{i + 1}"\n' for i in range(1000)}
+    recipe = load(tmp_path, 'extends = "r0"\n[model]\nunits = 7\n', r1000=PLAIN, **others)
+    assert recipe.values["model"] == {"class": "STORN", "units": 7, "latent_dim": 2, "output": "bernoulli"}
+
+
+@pytest.mark.parametrize("depth", [20, 1000])
+def test_nesting_too_deep(tmp_path, depth):
+    for value in ("[" * depth + "]" * depth, "{a=" * depth + "1" + "}" * depth):
+        with pytest.raises(RecipeError, match=r"recipe\.toml: nests too deep"):
+            load(tmp_path, PLAIN.replace("units = 4", f"units = {value}"))
+        with pytest.raises(RecipeError, match=r"^--set model\.units=.*nests too deep"):
+            load(tmp_path, PLAIN, f"model.units={value}")
+    with pytest.raises(RecipeError, match="nests too deep"):
+        load(tmp_path, PLAIN.replace("units = 4", f"units{'.a' * depth} = 4"))
 
 
 def test_not_utf8(tmp_path):
