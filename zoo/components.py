@@ -6,6 +6,7 @@ import keras
 
 import zf_keras
 from zf_keras import datasets
+from zf_keras.models.registry import by_name
 
 #: key -> default; `None` for none.
 TRAINING = {
@@ -25,7 +26,7 @@ EVALUATION = {
 }
 PUBLISHED = {"metric": None, "value": None, "bound": None, "source": None}
 BOUNDS = ("ELBO", "IWAE", "exact")
-MODELS = {name: getattr(zf_keras, name) for name in ("RNN", "STORN", "VRNN", "SRNN", "ZForcing", "VariationalBiLSTM")}
+MODELS = by_name()
 OPTIMIZERS = {
     name: cls
     for name, cls in vars(keras.optimizers).items()
