@@ -6,6 +6,7 @@ import keras
 
 import zf_keras
 from zf_keras import datasets
+from zf_keras.models.arguments import signature
 from zf_keras.models.registry import by_name
 
 #: key -> default; `None` for none.
@@ -39,16 +40,11 @@ TABLES = ("data", "model", "optimizer", "schedule", "training", "evaluation", "p
 
 def arguments_of(function):
     """Argument -> default (`None` where there is none) of a function, or of a class and those above it."""
-    functions, left_out = [function], ()
-    if inspect.isclass(function):
-        functions = [cls.__init__ for cls in reversed(function.__mro__)]
-        functions = [each for each in functions if each not in (keras.Model.__init__, object.__init__)]
-        left_out = ("self", "name")
+    whole = signature(function, keras.optimizers.Optimizer) if function in OPTIMIZERS.values() else None
     return {
         name: None if parameter.default is parameter.empty else parameter.default
-        for each in functions
-        for name, parameter in inspect.signature(each).parameters.items()
-        if name not in left_out and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        for name, parameter in (whole or inspect.signature(function)).parameters.items()
+        if name != "name" and parameter.kind is not parameter.VAR_KEYWORD
     }
 
 
