@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 
+from zf_keras.extras import optional_import
 from zf_keras.presets.files import CARD, CONFIG, METADATA, WEIGHTS, read_metadata
 from zf_keras.version import __version__
 
@@ -67,10 +68,7 @@ def _download(preset):
     match = _HUB_NAME.fullmatch(preset)
     if not match:
         raise ValueError(f"`preset` must be hf://user/repo[/folder][@revision]. Received: {preset!r}.")
-    try:
-        import huggingface_hub
-    except ImportError as error:
-        raise ImportError('Presets of the hub need huggingface_hub: pip install "zf_keras[presets]".') from error
+    huggingface_hub = optional_import("huggingface_hub", "presets", "A preset of the hub")
     folder = match["folder"].strip("/")
     prefix = f"{folder}/" if folder else ""
     snapshot = huggingface_hub.snapshot_download(

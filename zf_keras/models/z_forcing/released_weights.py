@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from zf_keras.arguments import check_choice
+from zf_keras.extras import optional_import
 from zf_keras.models.z_forcing.z_forcing import ZForcing
 
 
@@ -104,14 +105,10 @@ def _read_npz(path):
 
 
 def _read_safetensors(path):
+    safetensors = optional_import("safetensors", "presets", "A .safetensors file")
     try:
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-    except ImportError as error:
-        raise ImportError('A .safetensors file needs safetensors: pip install "zf_keras[presets]".') from error
-    try:
-        return load_file(path)
-    except (SafetensorError, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        return optional_import("safetensors.numpy", "presets", "A .safetensors file").load_file(path)
+    except (safetensors.SafetensorError, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         # The last ones where a dtype is not of NumPy.
         raise ValueError(
             f"{path} can't be read as .safetensors: {error!r}. Save it in float32 if that is a dtype."
