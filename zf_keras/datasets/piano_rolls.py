@@ -25,17 +25,17 @@ import contextlib
 import io
 import numbers
 import pickle
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from zf_keras.arguments import check_positive, check_positive_int
 from zf_keras.data.batches import Mapped
+from zf_keras.data.files import file_state
 from zf_keras.data.shard_writer import write_shards
 from zf_keras.datasets import midi, sources
 from zf_keras.datasets.midi import MAX_FRAMES, NOTES, STEP_SECONDS
+from zf_keras.datasets.npz import opened_npz
 from zf_keras.datasets.splits import Splits, load_splits
 
 KEY = "inputs"
@@ -96,28 +96,35 @@ def prepare(
 
             def to_roll(path):
                 return midi.read_midi(path, step_seconds)
+
+            state = file_state
         else:
             (file,) = files
             read, to_roll = (read_npz, np.asarray) if file.lower().endswith(".npz") else (read_pickle, notes_to_roll)
             splits = read(folder / file)
             songs = {s: {f"{file}, {s} {i}": song for i, song in enumerate(part)} for s, part in splits.items()}
-        every = {key: song for part in songs.values() for key, song in part.items()}
+            state_of_all = file_state(folder / file)
 
-        def read_song(key, _):
-            roll = to_roll(every[key])
+            def state(song):
+                return state_of_all
+
+        def read_song(source, _):
+            song, split = source
+            roll = to_roll(song)
             if len(roll) < 2:
                 raise ValueError(f"{len(roll)} frames, of which the first is given, leave nothing to predict")
-            return cut(roll, piece_frames) if key in songs["train"] else [roll]
+            return cut(roll, piece_frames) if split == "train" else [roll]
 
         return write_shards(
             directory,
             "piano_rolls",
-            {split: list(part) for split, part in songs.items()},
+            {split: {key: (song, split) for key, song in part.items()} for split, part in songs.items()},
             read_song,
             settings=settings,
             statistics_of=None,
             on_error=on_error,
             verbose=verbose,
+            state=lambda source: state(source[0]),
         )
 
 
@@ -169,12 +176,12 @@ def read_npz(path):
     """Dict from split to a list of rolls, arrays (time, 88) of uint8."""
     splits = {}
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with opened_npz(path) as arrays:
             for split in Splits._fields:
                 if split not in arrays:
                     raise ValueError(f"it has no array {split!r} but {sorted(arrays)}")
                 splits[split] = _rolls(split, arrays[split], arrays.get(f"{split}_lengths"))
-    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+    except ValueError as error:
         raise ValueError(f"{path} is not an .npz file of piano rolls: {error}.") from error
     return splits
 

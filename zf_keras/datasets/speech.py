@@ -18,6 +18,7 @@ import numpy as np
 
 from zf_keras.arguments import check_choice, check_positive_int, check_rate
 from zf_keras.data.batches import Mapped
+from zf_keras.data.files import file_state
 from zf_keras.data.shard_writer import write_shards
 from zf_keras.datasets import sources
 from zf_keras.datasets.splits import Splits, load_splits
@@ -164,6 +165,7 @@ def write_speech(dataset, folder, directory, splits, rule, *, on_error, verbose,
         survey=survey,
         on_error=on_error,
         verbose=verbose,
+        state=lambda name: file_state(Path(folder) / name),
     )
 
 
