@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def sources(tmp_path):
 
 
 def read(path, survey):
-    values = np.array(open(path).read().split(), "float32")
+    values = np.array(Path(path).read_text().split(), "float32")
     yield (values + (survey or 0))[:, None]
 
 

@@ -384,7 +384,7 @@ def test_blizzard_is_half_seconds_at_16_khz(tmp_path):
     blizzard.prepare(tmp_path / "source", tmp_path / "data", verbose=False)
     splits = blizzard.load_data(tmp_path / "data")
     assert [len(split) for split in splits] == [36, 2, 2]
-    assert {one.shape for one in splits.train} == {(40, 200)} and blizzard.measures is speech.measures
+    assert {one.shape for one in splits.train} == {(40, 200)} and blizzard.DATASET.measures is speech.measures
     write(tmp_path / "source" / "z.wav", wave(20_000), 44_100)
     with pytest.raises(ValueError, match=r"z\.wav: 44100 samples a second, where 16000"):
         blizzard.prepare(tmp_path / "source", tmp_path / "more", verbose=False)

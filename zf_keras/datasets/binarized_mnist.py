@@ -19,8 +19,7 @@ import numpy as np
 from zf_keras.data.files import file_state
 from zf_keras.data.shard_writer import write_shards
 from zf_keras.datasets import images, sources
-from zf_keras.datasets.images import measures as measures
-from zf_keras.datasets.images import write_samples as write_samples
+from zf_keras.datasets.dataset import Dataset
 from zf_keras.datasets.npz import opened_npz
 from zf_keras.datasets.splits import Splits
 
@@ -103,3 +102,6 @@ def load_data(directory, frames="pixels", verify=False):
         ValueError: names what is wrong with an argument.
     """
     return images.load_images(directory, "binarized_mnist", None, frames, verify)
+
+
+DATASET = Dataset(load_data, prepare, measures=images.measures, write_samples=images.write_samples)

@@ -20,8 +20,7 @@ from zf_keras.arguments import check_choice, check_positive_int
 from zf_keras.data.files import file_state
 from zf_keras.data.shard_writer import write_shards
 from zf_keras.datasets import images, sources
-from zf_keras.datasets.images import measures as measures
-from zf_keras.datasets.images import write_samples as write_samples
+from zf_keras.datasets.dataset import Dataset
 
 FILES = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
 IDX_UINT8_IMAGES = 0x00000803
@@ -137,3 +136,6 @@ def load_data(directory, binarization="stochastic", frames="pixels", verify=Fals
     """
     check_choice("binarization", binarization, images.BINARIZATIONS)
     return images.load_images(directory, dataset, binarization, frames, verify)
+
+
+DATASET = Dataset(load_data, prepare, measures=images.measures, write_samples=images.write_samples)

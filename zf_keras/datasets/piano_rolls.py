@@ -34,6 +34,7 @@ from zf_keras.data.batches import Mapped
 from zf_keras.data.files import file_state
 from zf_keras.data.shard_writer import write_shards
 from zf_keras.datasets import midi, sources
+from zf_keras.datasets.dataset import Dataset
 from zf_keras.datasets.midi import MAX_FRAMES, NOTES, STEP_SECONDS
 from zf_keras.datasets.npz import opened_npz
 from zf_keras.datasets.splits import Splits, load_splits
@@ -308,3 +309,6 @@ def _draw(samples):
     figure.supxlabel("frame")
     figure.supylabel("MIDI note")
     return figure
+
+
+DATASET = Dataset(load_data, prepare, key=KEY, write_samples=write_samples)

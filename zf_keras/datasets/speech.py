@@ -21,6 +21,7 @@ from zf_keras.data.batches import Mapped
 from zf_keras.data.files import file_state
 from zf_keras.data.shard_writer import write_shards
 from zf_keras.datasets import sources
+from zf_keras.datasets.dataset import Dataset
 from zf_keras.datasets.splits import Splits, load_splits
 
 SUFFIXES = (".wav", ".flac", ".sph", ".nist")
@@ -375,3 +376,6 @@ def write_samples(samples, directory, manifest):
     rows[-1].set_xlabel("seconds")
     put("samples.png", lambda path: figure.savefig(path, format="png", dpi=120))
     return paths
+
+
+DATASET = Dataset(load_data, prepare, measures=measures, write_samples=write_samples)

@@ -26,6 +26,7 @@ from zf_keras.data.batches import Mapped
 from zf_keras.data.files import check_name, file_state, printable
 from zf_keras.data.shard_writer import write_shards
 from zf_keras.datasets import sources
+from zf_keras.datasets.dataset import Dataset
 from zf_keras.datasets.splits import Splits, load_splits
 from zf_keras.datasets.tokens import LEVELS, START, UNKNOWN, Characters, Words, most_frequent
 
@@ -283,3 +284,6 @@ def write_samples(samples, directory, manifest):
     paragraphs = (decode(sample, manifest) for sample in np.asarray(samples))
     path.write_text("\n\n".join(paragraphs) + "\n", encoding="utf-8", newline="\n")
     return [path]
+
+
+DATASET = Dataset(load_data, prepare, model_arguments=model_arguments, measures=measures, write_samples=write_samples)
