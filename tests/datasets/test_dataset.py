@@ -25,16 +25,15 @@ DATASET = Dataset(load_data, measures=lambda scores, sequences: {"twice": 2 * fl
 '''
 
 
-def test_a_new_one_is_one_file(tmp_path, monkeypatch):
+def test_a_new_one_is_one_file(tmp_path, monkeypatch, request):
     (tmp_path / "mine.py").write_text(MINE)
     monkeypatch.setattr(datasets, "__path__", [*datasets.__path__, str(tmp_path)])
+    request.addfinalizer(lambda: sys.modules.pop("zf_keras.datasets.mine"))
     assert "mine" in datasets.NAMES and "timit" in datasets.NAMES
     mine = datasets.get("mine")
     assert mine.prepare is None and mine.key == "targets" and mine.write_samples(None, None, None) == []
     assert components.data_arguments("mine") == {"value": 1.0}
     assert mine.load_data(value=3.0).train[0, 0, 0] == 3 and mine.measures(np.ones(2), None) == {"twice": 4.0}
-    monkeypatch.delitem(sys.modules, "zf_keras.datasets.mine")
-    monkeypatch.delattr(datasets, "mine")
 
 
 def test_names():

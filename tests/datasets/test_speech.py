@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zf_keras.datasets import blizzard, ljspeech, speech, timit
+from zf_keras.datasets import blizzard, ljspeech, recordings, speech, timit
 from zf_keras.datasets.sources import UnsafeArchiveError
 
 soundfile = pytest.importorskip("soundfile")
@@ -119,7 +119,7 @@ def test_pieces_and_what_fills_none(tmp_path):
 
 
 def test_whole_recordings_longer_than_a_block(tmp_path, monkeypatch):
-    monkeypatch.setattr(speech, "BLOCK", 32)
+    monkeypatch.setattr(recordings, "BLOCK", 32)
     write(tmp_path / "a.flac", wave(95))
     np.testing.assert_array_equal(np.ravel(read(tmp_path / "a.flac")), wave(95)[:90])
 
