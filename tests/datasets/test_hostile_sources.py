@@ -11,6 +11,7 @@ import pytest
 from zf_keras.datasets import binarized_mnist, mnist, text
 from zf_keras.datasets.roll_files import read_npz
 from zf_keras.datasets.sources import files, opened
+from zf_keras.datasets.tokens import Characters
 
 
 def test_a_link_to_nothing(tmp_path):
@@ -58,6 +59,34 @@ def test_files_of_a_zip_have_the_time_that_it_says(tmp_path):
     patched(path, 12, 14, (2001 - 1980) << 9 | 2 << 5 | 3)
     with opened(path, tmp_path / "out") as folder:
         assert 980_000_000 < (folder / "a.txt").stat().st_mtime < 982_000_000
+
+
+def test_a_zip_without_dates(tmp_path):
+    path = zipped(tmp_path / "a.zip")
+    patched(path, 12, 14, 0)
+    with opened(path, tmp_path / "out") as folder:
+        assert (folder / "a.txt").read_text() == "abc" * 50
+
+
+def test_a_vocabulary_is_that_of_the_texts_as_they_are(tmp_path, monkeypatch):
+    """Killed after the first file, while another is changed."""
+    source = tmp_path / "source"
+    for split in ("train", "valid", "test"):
+        (source / split).mkdir(parents=True)
+        (source / split / "a.txt").write_text("abcde " * 40)
+    real = Characters.sequences
+
+    def killed(self, folder, file, *args):
+        if file.startswith("valid"):
+            raise KeyboardInterrupt
+        return real(self, folder, file, *args)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Characters, "sequences", killed)
+        text.prepare(source, tmp_path / "out", split="folders", verbose=False)
+    (source / "train" / "a.txt").write_text("vwxyz " * 40)
+    manifest = text.prepare(source, tmp_path / "out", split="folders", verbose=False)
+    assert set("vwxyz") <= set(manifest["survey"]["vocabulary"]) and "a" not in manifest["survey"]["vocabulary"]
 
 
 def claiming(path, names, shape):

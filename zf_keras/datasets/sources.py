@@ -1,13 +1,13 @@
 """Files to prepare: of a folder, or of an archive that is unpacked first."""
 
 import contextlib
-import datetime
 import gzip
 import hashlib
 import lzma
 import os
 import shutil
 import tarfile
+import time
 import zipfile
 import zlib
 from pathlib import Path
@@ -71,8 +71,8 @@ def _unpack(source, directory):
                     _check_member(source, name)
                 archive.extractall(directory)
                 for member in archive.infolist():  # as of a tar: by its time a file is known again
-                    time = datetime.datetime(*member.date_time).timestamp()
-                    os.utime(directory / member.filename, (time, time))
+                    changed = time.mktime((*member.date_time, 0, 0, -1))  # takes a month 0, which some archives have
+                    os.utime(directory / member.filename, (changed, changed))
         else:
             with tarfile.open(source) as archive:
                 archive.extractall(directory, filter="data")
