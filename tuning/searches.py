@@ -183,5 +183,5 @@ class Search:
 def data_directory(recipe, folder):
     """Where the data of a recipe is below the folder of all data; `None` where it is bundled."""
     data = recipe.values["data"]
-    bundled = not hasattr(datasets.module(data["dataset"]), "prepare")
+    bundled = not datasets.get(data["dataset"]).prepare
     return None if bundled else Path(folder) / data.get("directory", data["dataset"])

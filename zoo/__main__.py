@@ -145,11 +145,10 @@ def show(args):
     from zoo import components, recipes
 
     if args.name in datasets.NAMES:
-        module = datasets.module(args.name)
-        print(inspect.getdoc(module))
-        for name in ("prepare", "load_data"):
-            if hasattr(module, name):
-                function = getattr(module, name)
+        print(inspect.getdoc(datasets.module(args.name)))
+        dataset = datasets.get(args.name)
+        for name, function in (("prepare", dataset.prepare), ("load_data", dataset.load_data)):
+            if function:
                 print(f"\n{name}{inspect.signature(function)}\n\n{inspect.getdoc(function)}")
         return
     recipe = recipes.load(args.name, args.small, args.set)
@@ -166,20 +165,20 @@ def prepared(recipe, args):
     from zoo.runs import RunError
 
     data = recipe.values["data"]
-    module = datasets.module(data["dataset"])
-    if not hasattr(module, "prepare"):
+    dataset = datasets.get(data["dataset"])
+    if not dataset.prepare:
         if args.source:
             raise RunError(f"{data['dataset']} is bundled: it takes no --source.")
         return None
     directory = args.data_dir / data.get("directory", data["dataset"])
     if args.source:
         options = {key: data[key] for key in components.data_arguments(data["dataset"], "prepare") if key in data}
-        prepare(module, args, directory, options)
+        prepare(dataset, args, directory, options)
     return directory
 
 
-def prepare(module, args, directory, options):
-    manifest = module.prepare(args.source, directory, on_error=args.on_error, **options)
+def prepare(dataset, args, directory, options):
+    manifest = dataset.prepare(args.source, directory, on_error=args.on_error, **options)
     print(f"\n{directory}:")
     for split, parts in manifest["splits"].items():
         counts = [sum(shard[name] for shard in parts["shards"]) for name in ("sequences", "frames")]
@@ -204,11 +203,11 @@ def run_prepare(args):
             recipe.values["data"]["directory"] = args.directory
         prepared(recipe, args)
         return
-    module = datasets.module(args.name)
-    if not hasattr(module, "prepare"):
+    dataset = datasets.get(args.name)
+    if not dataset.prepare:
         raise RunError(f"{args.name} is bundled: there is nothing to prepare.")
     options = recipes.settings_for(args.name, args.set)
-    prepare(module, args, args.data_dir / (args.directory or args.name), options)
+    prepare(dataset, args, args.data_dir / (args.directory or args.name), options)
 
 
 def run_train(args):

@@ -50,11 +50,11 @@ def arguments_of(function):
 
 def data_arguments(dataset, function=None):
     """Arguments of a data set's `prepare`, `load_data` or, without `function`, both, with their defaults."""
-    module = datasets.module(dataset)
+    dataset = datasets.get(dataset)
     arguments = {}
-    for name in ("prepare", "load_data"):
-        if function in (name, None) and hasattr(module, name):
-            arguments |= arguments_of(getattr(module, name))
+    for name, each in (("prepare", dataset.prepare), ("load_data", dataset.load_data)):
+        if function in (name, None) and each:
+            arguments |= arguments_of(each)
     return {
         name: default
         for name, default in arguments.items()

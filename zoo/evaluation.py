@@ -85,8 +85,7 @@ def _in_units(run, log_likelihoods, sequences, frames):
         "nats a sequence": float(log_likelihoods.mean()),
         "nats a frame": float(log_likelihoods.sum() / frames),
     }
-    measures = getattr(run.dataset, "measures", None)
-    return units | ({} if measures is None else measures(log_likelihoods, sequences))
+    return units | run.dataset.measures(log_likelihoods, sequences)
 
 
 def table(run, results):
@@ -146,6 +145,5 @@ def generate(run, count, length=None, temperature=1.0, seed=0, prompt_steps=None
     directory.mkdir()
     with whole_file(directory / "samples.npz") as partial:
         np.savez_compressed(partial, samples=samples)
-    write = getattr(run.dataset, "write_samples", None)
     manifest = getattr(data.train, "manifest", None)
-    return [directory / "samples.npz", *(write(samples, directory, manifest) if write else [])]
+    return [directory / "samples.npz", *run.dataset.write_samples(samples, directory, manifest)]

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from keras import ops
 
+from zf_keras import datasets
 from zf_keras.datasets import Vocabulary
 from zf_keras.models.z_forcing import from_released_weights
 from zf_keras.presets.cards import arguments
@@ -88,7 +89,7 @@ def _card(run, model, preset, results, scores, licence):
     yield ""
     yield "## Data"
     yield ""
-    yield inspect.getdoc(run.dataset)
+    yield inspect.getdoc(datasets.module(run.recipe.values["data"]["dataset"]))
     yield ""
     yield from recipe_lines(run)
     yield ""

@@ -126,13 +126,13 @@ class Run:
 
     @property
     def dataset(self):
-        """The module of the data set."""
-        return datasets.module(self.recipe.values["data"]["dataset"])
+        """The `Dataset`."""
+        return datasets.get(self.recipe.values["data"]["dataset"])
 
     @property
     def key(self):
         """What the sequences are to a model: "inputs" where the first frame is given, else "targets"."""
-        return getattr(self.dataset, "KEY", "targets")
+        return self.dataset.key
 
     def load_data(self):
         """`Splits` of the recipe's data.
@@ -258,7 +258,7 @@ def check_data(recipe, data):
         if not len(getattr(data, split)):
             raise RunError(f"The {split} part holds no sequence: prepare the data with a larger share for it.")
     model = components.new_model(recipe, 1, _model_arguments(recipe, data))
-    key = getattr(datasets.module(recipe.values["data"]["dataset"]), "KEY", "targets")
+    key = datasets.get(recipe.values["data"]["dataset"]).key
     try:
         model.check_data(Batches(data.train, 1, key=key)[0])
     except ValueError as error:
@@ -267,8 +267,7 @@ def check_data(recipe, data):
 
 def _model_arguments(recipe, data):
     """What the data says of a model."""
-    says = getattr(datasets.module(recipe.values["data"]["dataset"]), "model_arguments", None)
-    return says(data.train.manifest) if says else {}
+    return datasets.get(recipe.values["data"]["dataset"]).model_arguments(getattr(data.train, "manifest", None))
 
 
 def load_data(recipe, directory):
@@ -280,9 +279,9 @@ def load_data(recipe, directory):
     data = recipe.values["data"]
     arguments = {key: data[key] for key in components.data_arguments(data["dataset"], "load_data") if key in data}
     if directory is None:
-        return datasets.module(data["dataset"]).load_data(**arguments)
+        return datasets.get(data["dataset"]).load_data(**arguments)
     try:
-        splits = datasets.module(data["dataset"]).load_data(directory, **arguments)
+        splits = datasets.get(data["dataset"]).load_data(directory, **arguments)
     except FileNotFoundError as error:
         raise RunError(
             f"{error} Prepare it by `python -m zoo prepare {recipe.given} --source DIR`, or train with --source DIR."

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from zf_keras.datasets import Batches, piano_rolls
+from zf_keras.datasets import Batches, piano_rolls, roll_files
 from zf_keras.datasets.midi import read_midi, write_midi
 from zf_keras.datasets.piano_rolls import cut, load_data, prepare, write_samples
 
@@ -116,7 +116,7 @@ def test_pickles_that_are_refused(tmp_path, content, message):
 
 def test_a_pickle_is_read_up_to_a_size(tmp_path, monkeypatch):
     (tmp_path / "a.pickle").write_bytes(pickle.dumps(SONGS))
-    monkeypatch.setattr(piano_rolls, "MAX_PICKLE_BYTES", 50)
+    monkeypatch.setattr(roll_files, "MAX_PICKLE_BYTES", 50)
     with pytest.raises(ValueError, match="more than 50 bytes"):
         prepare(tmp_path / "a.pickle", tmp_path / "out", verbose=False)
 

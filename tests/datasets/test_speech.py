@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zf_keras.datasets import blizzard, ljspeech, speech, timit
+from zf_keras.datasets import blizzard, ljspeech, recordings, speech, timit
 from zf_keras.datasets.sources import UnsafeArchiveError
 
 soundfile = pytest.importorskip("soundfile")
@@ -119,7 +119,7 @@ def test_pieces_and_what_fills_none(tmp_path):
 
 
 def test_whole_recordings_longer_than_a_block(tmp_path, monkeypatch):
-    monkeypatch.setattr(speech, "BLOCK", 32)
+    monkeypatch.setattr(recordings, "BLOCK", 32)
     write(tmp_path / "a.flac", wave(95))
     np.testing.assert_array_equal(np.ravel(read(tmp_path / "a.flac")), wave(95)[:90])
 
@@ -384,7 +384,7 @@ def test_blizzard_is_half_seconds_at_16_khz(tmp_path):
     blizzard.prepare(tmp_path / "source", tmp_path / "data", verbose=False)
     splits = blizzard.load_data(tmp_path / "data")
     assert [len(split) for split in splits] == [36, 2, 2]
-    assert {one.shape for one in splits.train} == {(40, 200)} and blizzard.measures is speech.measures
+    assert {one.shape for one in splits.train} == {(40, 200)} and blizzard.DATASET.measures is speech.measures
     write(tmp_path / "source" / "z.wav", wave(20_000), 44_100)
     with pytest.raises(ValueError, match=r"z\.wav: 44100 samples a second, where 16000"):
         blizzard.prepare(tmp_path / "source", tmp_path / "more", verbose=False)

@@ -63,3 +63,25 @@ def write_array(path, array):
 
     write_whole(path, write)
     return checksum(path)
+
+
+def file_state(path):
+    """Size and time of change of a file; `None` where there is none."""
+    try:
+        stat = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return f"{stat.st_size} {stat.st_mtime_ns}"
+
+
+def check_name(name):
+    """Raises a `ValueError` for the name of a file that is not UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("the name is not UTF-8: rename the file") from error
+
+
+def printable(name):
+    """The name of a file, with bytes that are not UTF-8 as escapes."""
+    return name.encode(errors="backslashreplace").decode()

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from zf_keras.arguments import check_choice, check_positive_int
-from zf_keras.data.files import locked, write_array, write_json
+from zf_keras.data.files import check_name, file_state, locked, printable, write_array, write_json
 from zf_keras.data.moments import Moments
 from zf_keras.data.shards import MANIFEST, PROGRESS, read_json
 
@@ -29,6 +29,7 @@ def write_shards(
     on_error="stop",
     shard_bytes=64 * 2**20,
     verbose=True,
+    state=None,
 ):
     """Writes the sequences of a data set to shards; goes on with a directory that is not complete.
 
@@ -38,7 +39,8 @@ def write_shards(
     Args:
         directory: path. Made if it is not there.
         dataset: str. Name of the data set, for the manifest.
-        splits: dict from split to a list of sources (str: paths, say), in the order in which they are written.
+        splits: dict from split to a list of sources (str: paths, say), in the order in which they are written; or to
+            a dict from the name of each source to what `read` and `state` get in its place.
         read: function from (source, survey) to an iterable of arrays, (time, features) or (time,) of tokens, always
             the same for the same source.
         settings: dict of JSON values that tell how `read` makes sequences: what is prepared with other settings is
@@ -52,6 +54,9 @@ def write_shards(
             sequences stay, and their number is in `"kept"`.) Defaults to `"stop"`.
         shard_bytes: int. Size at which a shard is full. Defaults to 64 MiB.
         verbose: bool. Whether to show a progress bar over the sources. Defaults to `True`.
+        state: function from a source to a JSON value that is another once the source was changed: what is in shards
+            already is then written anew by a preparation that goes on. Defaults to `None`: size and time of change, of
+            sources that are paths of files. (A checksum would read every source twice.)
 
     Returns:
         The manifest, a dict. Its `"splits"` count the sources that gave no sequence, `"empty"`.
@@ -68,16 +73,20 @@ def write_shards(
         if isinstance(of_split, (str, bytes)):
             raise ValueError(f"`splits` must have a list of sources for {split!r}. Received: {of_split!r}.")
     directory = Path(directory)
-    sources = {split: [str(source) for source in of_split] for split, of_split in splits.items()}
+    sources = {
+        split: list(of_split.items()) if isinstance(of_split, dict) else [(str(source),) * 2 for source in of_split]
+        for split, of_split in splits.items()
+    }
     identity = {
         "format": FORMAT,
         "dataset": dataset,
         "settings": settings or {},
         "statistics_of": statistics_of,
         "shard_bytes": shard_bytes,
-        "sources": {split: [len(names), _digest("\n".join(names).encode())] for split, names in sources.items()},
+        "sources": {split: _summary([name for name, _ in pairs]) for split, pairs in sources.items()},
     }
-    identity = json.loads(json.dumps(identity))
+    identity = _as_json(identity)
+    states = _as_json({split: [(state or _state)(source) for _, source in pairs] for split, pairs in sources.items()})
     with locked(directory):
         try:
             directory.mkdir(exist_ok=True)
@@ -85,16 +94,22 @@ def write_shards(
             progress = read_json(directory / found) if found else None
             if found == PROGRESS and not any(split["shards"] for split in progress["splits"].values()):
                 # Nothing is lost: the arguments may have been mended after an error.
-                progress = progress if progress["identity"] == identity else None
+                same = progress["identity"] == identity and progress.get("states", states) == states
+                progress = progress if same else None
             elif found:
                 _check_identity(directory, progress["identity"], identity)
             else:
                 _refuse_strangers(directory)
             if found == MANIFEST:
                 return progress
+            if progress and (change := _change(progress, sources, states, survey)):
+                if verbose:
+                    print(f"{change} was changed since it was read: all is read anew.")
+                progress = None
             if progress is None:
                 progress = {
                     "identity": identity,
+                    "states": states,
                     "survey": survey() if survey else None,
                     "splits": {},
                     "skipped": [],
@@ -105,14 +120,14 @@ def write_shards(
             _remove_unfinished(directory, progress)
             writer = _Writer(directory, progress, on_error, shard_bytes, statistics_of)
             bar = keras.utils.Progbar(max(1, sum(map(len, sources.values())))) if verbose else None
-            for split, names in sources.items():
-                writer.write_split(split, names, read, bar)
-                if names and not progress["splits"][split]["shards"]:
+            for split, pairs in sources.items():
+                writer.write_split(split, pairs, read, bar)
+                if pairs and not progress["splits"][split]["shards"]:
                     reason = "".join(f" {skip['source']}: {skip['error']}" for skip in progress["skipped"][:1])
                     raise ValueError(
-                        f"The {len(names)} sources of {split!r} hold no sequence that could be read.{reason}"
+                        f"The {len(pairs)} sources of {split!r} hold no sequence that could be read.{reason}"
                     )
-            manifest = {name: value for name, value in progress.items() if name != "moments"}
+            manifest = {name: value for name, value in progress.items() if name not in ("moments", "states")}
             manifest["statistics"] = Moments(**progress["moments"]).statistics() if statistics_of else None
             write_json(directory / MANIFEST, manifest)
             (directory / PROGRESS).unlink()
@@ -140,16 +155,16 @@ class _Writer:
         self.statistics_of = statistics_of
         self.moments = Moments(**progress["moments"])
 
-    def write_split(self, split, names, read, bar):
+    def write_split(self, split, sources, read, bar):
         done = self.progress["splits"].setdefault(split, {"consumed": 0, "within": 0, "empty": 0, "shards": []})
         if bar:
             bar.add(done["consumed"])
         buffer, size = [], 0
-        for position in range(done["consumed"], len(names)):
-            name, start, count = names[position], len(buffer), 0
+        for position in range(done["consumed"], len(sources)):
+            (name, source), start, count = sources[position], len(buffer), 0
             written = done["within"]  # sequences of this source that are in shards already
             try:
-                for count, array in enumerate(self._sequences(name, read), start=1):
+                for count, array in enumerate(self._sequences(name, source, read), start=1):
                     if count <= written:
                         continue
                     buffer.append(array)
@@ -167,11 +182,12 @@ class _Writer:
             done["consumed"] = position + 1
             if bar:
                 bar.add(1)
-        self._flush(split, buffer, len(names), 0)
+        self._flush(split, buffer, len(sources), 0)
 
-    def _sequences(self, name, read):
+    def _sequences(self, name, source, read):
         try:
-            for array in read(name, self.progress["survey"]):
+            check_name(name)
+            for array in read(source, self.progress["survey"]):
                 yield self._checked(array)
         except (ImportError, MemoryError):
             raise  # not the source's
@@ -179,6 +195,7 @@ class _Writer:
             raise _SourceError from error
 
     def _skip(self, name, error, kept):
+        name = printable(name)
         if self.on_error == "stop":
             raise ValueError(f"{name}: {error}") from error
         self.progress["skipped"].append({"source": name, "error": str(error), "kept": kept})
@@ -221,8 +238,33 @@ class _Writer:
         write_json(self.directory / PROGRESS, self.progress)
 
 
-def _digest(data):
-    return hashlib.sha256(data).hexdigest()
+def _as_json(value):
+    """The value as it is once it was written and read."""
+    return json.loads(json.dumps(value))
+
+
+def _summary(names):
+    return [len(names), hashlib.sha256("\n".join(names).encode(errors="surrogateescape")).hexdigest()]
+
+
+def _state(source):
+    return file_state(source) if isinstance(source, str) else None
+
+
+def _change(progress, sources, states, survey):
+    """What was changed of what is in the shards already, or `None`; sources that were not read yet may be mended."""
+    before = progress.setdefault("states", states)
+    if before == states:
+        return None
+    for split, done in progress["splits"].items():
+        read = done["consumed"] + bool(done["within"])
+        for (name, _), then, now in list(zip(sources[split], before[split], states[split], strict=True))[:read]:
+            if then != now:
+                return printable(name)
+    if survey and _as_json(survey()) != progress["survey"]:
+        return "what is drawn from all sources"
+    progress["states"] = states
+    return None
 
 
 def _check_identity(directory, found, wanted):

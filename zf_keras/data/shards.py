@@ -67,7 +67,24 @@ class Shards:
                 raise ValueError(_damaged(directory / file))
         self._frames = [_load(directory / f"{shard['name']}.npy", mmap_mode="r") for shard in shards]
         self._ends = [_load(directory / f"{shard['name']}.ends.npy") for shard in shards]
+        for shard, frames, ends in zip(shards, self._frames, self._ends, strict=True):
+            for name, right in (
+                (f"{shard['name']}.npy", self._holds(shard, frames)),
+                (f"{shard['name']}.ends.npy", _end(shard, ends)),
+            ):
+                if not right:
+                    raise ValueError(_damaged(directory / name))
+        self._paths = [directory / f"{shard['name']}.npy" for shard in shards]
         self._first = np.cumsum([0] + [len(ends) for ends in self._ends])
+
+    def _holds(self, shard, frames):
+        """Whether frames are as many and such as the manifest says, and nothing follows them."""
+        frame = self.manifest["frame"]
+        return (
+            list(frames.shape) == [shard["frames"], *frame["shape"]]
+            and frames.dtype.name == frame["dtype"]
+            and Path(frames.filename).stat().st_size == frames.offset + frames.nbytes
+        )
 
     @property
     def lengths(self):
@@ -83,4 +100,17 @@ class Shards:
         shard = int(np.searchsorted(self._first, index, side="right")) - 1
         row = index - self._first[shard]
         ends = self._ends[shard]
-        return self._frames[shard][ends[row - 1] if row else 0 : ends[row]]
+        sequence = self._frames[shard][ends[row - 1] if row else 0 : ends[row]]
+        if sequence.dtype.kind == "f" and not np.isfinite(sequence).all():
+            raise ValueError(f"Sequence {index} is not finite. {_damaged(self._paths[shard])}")
+        return sequence
+
+
+def _end(shard, ends):
+    """Whether ends are those of so many sequences and frames."""
+    return (
+        ends.shape == (shard["sequences"],)
+        and ends.dtype == "int64"
+        and ends[-1] == shard["frames"]
+        and (np.diff(ends, prepend=0) > 0).all()
+    )

@@ -14,14 +14,13 @@ or with `binarized_mnist.npz`, of arrays `train`, `valid` and `test` (images, 78
 packed by `numpy.packbits`.
 """
 
-import zipfile
-
 import numpy as np
 
+from zf_keras.data.files import file_state
 from zf_keras.data.shard_writer import write_shards
 from zf_keras.datasets import images, sources
-from zf_keras.datasets.images import measures as measures
-from zf_keras.datasets.images import write_samples as write_samples
+from zf_keras.datasets.dataset import Dataset
+from zf_keras.datasets.npz import opened_npz
 from zf_keras.datasets.splits import Splits
 
 SIDE = 28
@@ -54,11 +53,12 @@ def prepare(source, directory, on_error="stop", verbose=True):
         return write_shards(
             directory,
             "binarized_mnist",
-            {split: [f"{path.name}, {split}"] for split, path in paths.items()},
-            lambda name, _: read(paths[name.split(", ")[-1]], name.split(", ")[-1]),
+            {split: {f"{path.name}, {split}": (path, split)} for split, path in paths.items()},
+            lambda source, _: read(*source),
             statistics_of=None,
             on_error=on_error,
             verbose=verbose,
+            state=lambda source: file_state(source[0]),
         )
 
 
@@ -74,13 +74,10 @@ def read_amat(path, split):
 
 def read_npz(path, split):
     """Images of one array of an .npz file: arrays (28, 28) of uint8."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if split not in arrays:
-                raise ValueError(f"it has no array {split!r} but {sorted(arrays)}")
-            bits = arrays[split]
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
-        raise ValueError(f"not a whole .npz file: {error}") from error
+    with opened_npz(path) as arrays:
+        if split not in arrays:
+            raise ValueError(f"it has no array {split!r} but {sorted(arrays)}")
+        bits = arrays[split]
     if bits.shape[1:] == (SIDE**2 // 8,) and bits.dtype == "uint8":
         bits = np.unpackbits(bits, axis=-1)
     if bits.shape[1:] != (SIDE**2,) or not np.isin(bits, (0, 1)).all():
@@ -105,3 +102,6 @@ def load_data(directory, frames="pixels", verify=False):
         ValueError: names what is wrong with an argument.
     """
     return images.load_images(directory, "binarized_mnist", None, frames, verify)
+
+
+DATASET = Dataset(load_data, prepare, measures=images.measures, write_samples=images.write_samples)

@@ -9,8 +9,7 @@ this. A folder with the same speech twice, in segments and as whole chapters, sa
 """
 
 from zf_keras.datasets import speech
-from zf_keras.datasets.speech import measures as measures
-from zf_keras.datasets.speech import write_samples as write_samples
+from zf_keras.datasets.dataset import Dataset
 
 
 def prepare(
@@ -49,3 +48,6 @@ def prepare(
 def load_data(directory, standardize=True, verify=False):
     """The prepared pieces as sequences of frames; see `zf_keras.datasets.speech.load_data`."""
     return speech.load_data(directory, standardize, verify, dataset="blizzard")
+
+
+DATASET = Dataset(load_data, prepare, measures=speech.measures, write_samples=speech.write_samples)

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from zf_keras.arguments import check_choice
-from zf_keras.datasets.images import measures as measures
-from zf_keras.datasets.images import write_samples as write_samples
+from zf_keras.datasets.dataset import Dataset
+from zf_keras.datasets.images import measures, write_samples
 
 SPLITS = {"train": slice(0, 1297), "valid": slice(1297, 1547), "test": slice(1547, 1797)}
 
@@ -52,3 +52,6 @@ def load_labels():
 def _arrays():
     with resources.files("zf_keras.datasets").joinpath("digits.npz").open("rb") as file:
         return dict(np.load(file))
+
+
+DATASET = Dataset(load_data, measures=measures, write_samples=write_samples)

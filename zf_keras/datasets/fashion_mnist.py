@@ -7,9 +7,8 @@ Layout: that of MNIST, the same two files (`zf_keras.datasets.mnist`). Debian's 
 in /usr/share/datasets/fashion-mnist.
 """
 
-from zf_keras.datasets import mnist
-from zf_keras.datasets.images import measures as measures
-from zf_keras.datasets.images import write_samples as write_samples
+from zf_keras.datasets import images, mnist
+from zf_keras.datasets.dataset import Dataset
 
 
 def prepare(source, directory, valid=10_000, on_error="stop", verbose=True):
@@ -20,3 +19,6 @@ def prepare(source, directory, valid=10_000, on_error="stop", verbose=True):
 def load_data(directory, binarization="stochastic", frames="pixels", verify=False):
     """The prepared images as sequences of 0 and 1; see `zf_keras.datasets.mnist.load_data`."""
     return mnist.load_data(directory, binarization, frames, verify, dataset="fashion_mnist")
+
+
+DATASET = Dataset(load_data, prepare, measures=images.measures, write_samples=images.write_samples)

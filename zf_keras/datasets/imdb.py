@@ -19,11 +19,9 @@ files points `zf_keras.datasets.text` to their folder.
 import re
 
 from zf_keras.datasets import sources, text, tokens
+from zf_keras.datasets.dataset import Dataset
 from zf_keras.datasets.text import decode as decode
 from zf_keras.datasets.text import encode as encode
-from zf_keras.datasets.text import measures as measures
-from zf_keras.datasets.text import model_arguments as model_arguments
-from zf_keras.datasets.text import write_samples as write_samples
 
 REVIEW = re.compile(r"(|.*/)((train/(pos|neg|unsup)|test/(pos|neg))/[^/]+)")
 BREAK = re.compile(r"<br\s*/?>")
@@ -77,3 +75,8 @@ def prepare(
 def load_data(directory, verify=False):
     """The prepared sentences; see `zf_keras.datasets.text.load_data`."""
     return text.load_data(directory, verify, dataset="imdb")
+
+
+DATASET = Dataset(
+    load_data, prepare, model_arguments=text.model_arguments, measures=text.measures, write_samples=text.write_samples
+)

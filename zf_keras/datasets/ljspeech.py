@@ -8,8 +8,7 @@ Layout: a folder with `LJSpeech-1.1/wavs/LJ001-0001.wav`, ... or any other tree 
 """
 
 from zf_keras.datasets import speech
-from zf_keras.datasets.speech import measures as measures
-from zf_keras.datasets.speech import write_samples as write_samples
+from zf_keras.datasets.dataset import Dataset
 
 
 def prepare(
@@ -45,3 +44,6 @@ def prepare(
 def load_data(directory, standardize=True, verify=False):
     """The prepared passages as sequences of frames; see `zf_keras.datasets.speech.load_data`."""
     return speech.load_data(directory, standardize, verify, dataset="ljspeech")
+
+
+DATASET = Dataset(load_data, prepare, measures=speech.measures, write_samples=speech.write_samples)

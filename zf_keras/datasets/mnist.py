@@ -17,13 +17,14 @@ from pathlib import Path
 import numpy as np
 
 from zf_keras.arguments import check_choice, check_positive_int
+from zf_keras.data.files import file_state
 from zf_keras.data.shard_writer import write_shards
 from zf_keras.datasets import images, sources
-from zf_keras.datasets.images import measures as measures
-from zf_keras.datasets.images import write_samples as write_samples
+from zf_keras.datasets.dataset import Dataset
 
 FILES = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
 IDX_UINT8_IMAGES = 0x00000803
+MAX_PIXELS = 2**24  # of an image: a header may claim anything
 
 
 def prepare(source, directory, valid=10_000, on_error="stop", verbose=True, dataset="mnist"):
@@ -50,21 +51,22 @@ def prepare(source, directory, valid=10_000, on_error="stop", verbose=True, data
         count = _count(paths["train"])
         if count <= valid:
             raise ValueError(f"`valid` must be less than the {count} training images. Received: valid={valid}.")
-        parts = {
-            f"{paths['train'].name}, first {count - valid}": ("train", 0, count - valid),
-            f"{paths['train'].name}, last {valid}": ("train", count - valid, count),
-            paths["test"].name: ("test", 0, None),
-        }
-        names = list(parts)
+        train, test = paths["train"], paths["test"]
+        cut = count - valid
         return write_shards(
             directory,
             dataset,
-            {"train": names[:1], "valid": names[1:2], "test": names[2:]},
-            lambda name, _: read_idx(paths[parts[name][0]], *parts[name][1:]),
+            {
+                "train": {f"{train.name}, first {cut}": (train, 0, cut)},
+                "valid": {f"{train.name}, last {valid}": (train, cut, count)},
+                "test": {test.name: (test, 0, None)},
+            },
+            lambda part, _: read_idx(*part),
             settings={"valid": valid},
             statistics_of=None,
             on_error=on_error,
             verbose=verbose,
+            state=lambda part: file_state(part[0]),
         )
 
 
@@ -107,6 +109,8 @@ def _read_header(file):
         raise ValueError(f"an IDX file of images starts with {IDX_UINT8_IMAGES:#010x}, this one with {magic:#010x}")
     if 0 in shape:
         raise ValueError(f"it holds no images: shape {tuple(shape)}")
+    if shape[1] * shape[2] > MAX_PIXELS:
+        raise ValueError(f"images of {shape[1]}x{shape[2]} pixels, where {MAX_PIXELS} are the most")
     return shape
 
 
@@ -132,3 +136,6 @@ def load_data(directory, binarization="stochastic", frames="pixels", verify=Fals
     """
     check_choice("binarization", binarization, images.BINARIZATIONS)
     return images.load_images(directory, dataset, binarization, frames, verify)
+
+
+DATASET = Dataset(load_data, prepare, measures=images.measures, write_samples=images.write_samples)

@@ -14,12 +14,10 @@ sentence; it is read as it is, with its newline, and so is the "<unk>" for rare 
 """
 
 from zf_keras.datasets import sources, text, tokens
+from zf_keras.datasets.dataset import Dataset
 from zf_keras.datasets.splits import Splits
 from zf_keras.datasets.text import decode as decode
 from zf_keras.datasets.text import encode as encode
-from zf_keras.datasets.text import measures as measures
-from zf_keras.datasets.text import model_arguments as model_arguments
-from zf_keras.datasets.text import write_samples as write_samples
 
 SPACED = str.maketrans({" ": "", "_": " "})
 
@@ -57,3 +55,8 @@ def prepare(source, directory, length=100, on_error="stop", verbose=True):
 def load_data(directory, verify=False):
     """The prepared text; see `zf_keras.datasets.text.load_data`."""
     return text.load_data(directory, verify, dataset="ptb")
+
+
+DATASET = Dataset(
+    load_data, prepare, model_arguments=text.model_arguments, measures=text.measures, write_samples=text.write_samples
+)

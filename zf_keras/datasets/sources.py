@@ -7,6 +7,7 @@ import lzma
 import os
 import shutil
 import tarfile
+import time
 import zipfile
 import zlib
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from zf_keras.arguments import check_rate
-from zf_keras.data.files import locked
+from zf_keras.data.files import locked, printable
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
@@ -69,6 +70,9 @@ def _unpack(source, directory):
                 for name in archive.namelist():
                     _check_member(source, name)
                 archive.extractall(directory)
+                for member in archive.infolist():  # as of a tar: by its time a file is known again
+                    changed = time.mktime((*member.date_time, 0, 0, -1))  # takes a month 0, which some archives have
+                    os.utime(directory / member.filename, (changed, changed))
         else:
             with tarfile.open(source) as archive:
                 archive.extractall(directory, filter="data")
@@ -76,6 +80,8 @@ def _unpack(source, directory):
                     pass
     except tarfile.FilterError as error:
         raise UnsafeArchiveError(f"{source}: {error}. Nothing was unpacked.") from error
+    except RuntimeError as error:  # zipfile's for what is encrypted or of a compression that it does not know
+        raise ValueError(f"{source} can't be unpacked here: {error}.") from error
     except (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError) as error:
         raise ValueError(f"{source} is not a whole archive: {error}.") from error
 
@@ -91,6 +97,7 @@ def files(folder, suffixes):
 
     Raises:
         FileNotFoundError: there is none.
+        ValueError: one is a link to nothing, or no file but a pipe, say.
     """
     folder, seen, found = Path(folder), set(), []
     for parent, folders, names in os.walk(folder, followlinks=True):
@@ -98,10 +105,19 @@ def files(folder, suffixes):
         folders[:] = [name for name in folders if os.path.realpath(os.path.join(parent, name)) not in seen]
         seen.update(os.path.realpath(os.path.join(parent, name)) for name in folders)
         paths = (Path(parent, name) for name in names if not name.startswith("."))
-        found += [p.relative_to(folder).as_posix() for p in paths if p.suffix.lower() in suffixes and p.is_file()]
+        for path in paths:
+            if path.suffix.lower() in suffixes:
+                _check_file(path)
+                found.append(path.relative_to(folder).as_posix())
     if not found:
         raise FileNotFoundError(f"No file with one of the suffixes {', '.join(suffixes)} below {folder}.")
     return sorted(found)
+
+
+def _check_file(path):
+    if not path.is_file():
+        what = "a link to nothing" if path.is_symlink() and not path.exists() else "neither a file nor a folder"
+        raise ValueError(f"{printable(str(path))} is {what}.")
 
 
 def find(folder, *names):

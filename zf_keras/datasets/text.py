@@ -23,8 +23,10 @@ import numpy as np
 
 from zf_keras.arguments import check_choice, check_rate
 from zf_keras.data.batches import Mapped
+from zf_keras.data.files import check_name, file_state, printable
 from zf_keras.data.shard_writer import write_shards
 from zf_keras.datasets import sources
+from zf_keras.datasets.dataset import Dataset
 from zf_keras.datasets.splits import Splits, load_splits
 from zf_keras.datasets.tokens import LEVELS, START, UNKNOWN, Characters, Words, most_frequent
 
@@ -150,16 +152,17 @@ def write_text(folder, parts, directory, dataset, level, rule, on_error="stop", 
     for split, shares in parts.items():
         for file, bounds in shares.items():
             of_file.setdefault(file, {})[split] = bounds
-    names = {split: {f"{file}, {split} part": file for file in shares} for split, shares in parts.items()}
+    names = {split: {f"{file}, {split} part": (file, split) for file in shares} for split, shares in parts.items()}
 
     def survey():
         counts, found, unreadable = Counter(), Counter(), {}
         for file, shares in of_file.items():
             try:
+                check_name(file)
                 counted, of_this = level.count(folder, file, shares)
             except (OSError, ValueError) as error:
                 if on_error == "stop":
-                    raise ValueError(f"{file}: {error}") from error
+                    raise ValueError(f"{printable(file)}: {error}") from error
                 unreadable[file] = str(error)
                 continue
             counts.update(counted)
@@ -170,9 +173,8 @@ def write_text(folder, parts, directory, dataset, level, rule, on_error="stop", 
         most = sorted(counts, key=lambda token: (-counts[token], token))[: level.vocabulary_size - len(level.special)]
         return {**found, "unreadable": unreadable, "vocabulary": [*level.special, *most]}
 
-    def read(name, survey):
-        split = name.split(", ")[-1].removesuffix(" part")
-        file = names[split][name]
+    def read(source, survey):
+        file, split = source
         if file in survey["unreadable"]:
             if split == next(iter(of_file[file])):  # counted once
                 raise ValueError(survey["unreadable"][file])
@@ -190,6 +192,7 @@ def write_text(folder, parts, directory, dataset, level, rule, on_error="stop", 
         statistics_of=None,
         on_error=on_error,
         verbose=verbose,
+        state=lambda source: file_state(Path(folder) / source[0]),
     )
 
 
@@ -281,3 +284,6 @@ def write_samples(samples, directory, manifest):
     paragraphs = (decode(sample, manifest) for sample in np.asarray(samples))
     path.write_text("\n\n".join(paragraphs) + "\n", encoding="utf-8", newline="\n")
     return [path]
+
+
+DATASET = Dataset(load_data, prepare, model_arguments=model_arguments, measures=measures, write_samples=write_samples)

@@ -18,8 +18,7 @@ import re
 
 from zf_keras.arguments import check_rate
 from zf_keras.datasets import sources, speech
-from zf_keras.datasets.speech import measures as measures
-from zf_keras.datasets.speech import write_samples as write_samples
+from zf_keras.datasets.dataset import Dataset
 
 UTTERANCE = re.compile(r"(?:.*/)?(train|test)/(dr\d/[^/]+)/[^/]+", re.IGNORECASE)
 
@@ -91,3 +90,6 @@ def _split(folder, valid, seed):
 def load_data(directory, standardize=True, verify=False):
     """The prepared utterances as sequences of frames; see `zf_keras.datasets.speech.load_data`."""
     return speech.load_data(directory, standardize, verify, dataset="timit")
+
+
+DATASET = Dataset(load_data, prepare, measures=speech.measures, write_samples=speech.write_samples)

@@ -1,0 +1,30 @@
+"""What the rest of the project knows of a data set."""
+
+import dataclasses
+from collections.abc import Callable
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A data set, which its module holds as `DATASET`.
+
+    Args:
+        load_data: function to `Splits`, from the directory of what was prepared, unless it is bundled, and options.
+        prepare: function from (source, directory) and options, `on_error` and `verbose` among them, to a manifest.
+            Defaults to `None`, the data is bundled.
+        key: what the sequences are to a model: `"targets"`, or `"inputs"` where the first frame is given and not
+            predicted. Defaults to `"targets"`.
+        model_arguments: function from a manifest to the arguments that a model is built with, such as `num_classes`.
+            Defaults to one that says nothing.
+        measures: function from log-likelihoods (sequences,), nats, and the sequences that were scored to a dict from
+            each further unit to the value. Defaults to one that has none.
+        write_samples: function from (samples, directory, manifest) to the paths that it writes. Defaults to one that
+            writes none.
+    """
+
+    load_data: Callable
+    prepare: Callable | None = None
+    key: str = "targets"
+    model_arguments: Callable = lambda manifest: {}
+    measures: Callable = lambda log_likelihoods, sequences: {}
+    write_samples: Callable = lambda samples, directory, manifest: []
