@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 
 .PHONY: demo test quick lint format benchmark clean
 
-# Trains Z-Forcing and an RNN on the bundled digits; pictures, table and model in runs/demo/.
+# Trains Z-Forcing and an RNN on the bundled digits; pictures, table and runs in runs/demo/.
 demo: $(VENV)/demo
 	$(BIN)/python -m zoo.demo
 

@@ -33,7 +33,7 @@ def epochs_of(path, run_id, rows):
     """
     with zipfile.ZipFile(path) as file:
         epochs = int(file.read(EPOCHS))
-        # Those of version 0.1 have none.
+        # Those of earlier versions have none.
         origin = json.loads(file.read(ORIGIN)) if ORIGIN in file.namelist() else {"run": None, "rows": None}
     if epochs < 1:
         raise ValueError(f"it is of {epochs} epochs")

@@ -1,110 +1,62 @@
-"""The models side by side on 8x8 digits, a row of pixels a step: pictures, a table, and the trained models.
+"""The models side by side on 8x8 digits, a row of pixels a step: pictures, a table, and the runs of their recipes.
 
 Given h_t, the pixels of a row are independent. In the RNN h_t knows the rows before and nothing else; in
 Z-Forcing it has read z_t too, which can say what the whole row, and those to come, will be. Should give a
 bound (IWAE) 1.2 to 1.6 nats an image above the RNN's exact log-likelihood, in 2 minutes on 2 CPU cores. These two
 are the default; `--models all` trains every model of the package in the same way, in 10 minutes.
+
+Each model is a recipe of the zoo, `demo/NAME`, and its folder a run: stopped, the same command goes on. As in every
+run the best epoch is that of the best validation ELBO of one draw of z an image.
 """
 
 import argparse
-import importlib
 import json
-import statistics
+import sys
 import time
 from pathlib import Path
 
-import keras
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 
-import zf_keras
-from zf_keras.datasets import digits
-from zoo.files import whole_file
+from zoo import recipes, runs, training
+from zoo.checks import lookup
+from zoo.evaluation import best_model, measure
+from zoo.files import whole_file, write_whole
+from zoo.machine import machine
 
-MODEL = {"units": 128, "output": "bernoulli", "output_network": "mlp"}
-LATENT = {"latent_dim": 16}
-AUXILIARY = {"alpha": 0.0005, "beta": 0.0005}
-KL_WEIGHT = {"initial": 0.1, "share": 0.3}  # rises to 1 within this share of the updates
-TRAINING = {"batch_size": 64, "learning_rate": 0.004, "weight_decay": 0.1}
-NUM_SAMPLES = 25
+KL_SHARE = 0.3  # of the epochs, in which the KL weight rises to 1
 GRID = 7
-#: name -> (class, arguments beside those above)
-MODELS = {
-    "RNN": (zf_keras.RNN, {}),
-    "STORN": (zf_keras.STORN, LATENT),
-    "VRNN-I": (zf_keras.VRNN, LATENT | {"prior": "standard_normal"}),
-    "VRNN": (zf_keras.VRNN, LATENT),
-    "SRNN": (zf_keras.SRNN, LATENT),
-    "Z-Forcing": (zf_keras.ZForcing, LATENT | AUXILIARY),
-    "Z-Forcing-no-aux": (zf_keras.ZForcing, LATENT | {"alpha": 0.0, "beta": 0.0}),
-    "Variational-Bi-LSTM": (zf_keras.VariationalBiLSTM, LATENT | AUXILIARY),
-}
+MODELS = ("RNN", "STORN", "VRNN-I", "VRNN", "SRNN", "Z-Forcing", "Z-Forcing-no-aux", "Variational-Bi-LSTM")
 DEFAULT = ("RNN", "Z-Forcing")
 COLORS = dict(zip(MODELS, ("tab:orange", *(f"C{i}" for i in (2, 3, 4, 5, 0, 9, 6))), strict=True))
 
 
-def file_of(name):
-    """Name of a model's file."""
-    return name.lower().replace("-", "_") + ".keras"
+def folder_of(name):
+    """Name of a model's recipe, and of its run's folder."""
+    return name.lower().replace("-", "_")
 
 
-def make_model(name, updates, seed):
-    """The model, compiled for a training of so many updates."""
-    keras.utils.set_random_seed(seed)
-    cls, arguments = MODELS[name]
-    if cls is not zf_keras.RNN:
-        initial = KL_WEIGHT["initial"]
-        annealing = zf_keras.KLAnnealing(initial, increment=(1 - initial) / (KL_WEIGHT["share"] * updates))
-        arguments = arguments | {"kl_weight": annealing}
-    model = cls(**MODEL, **arguments, seed=seed)
-    rate = keras.optimizers.schedules.CosineDecay(TRAINING["learning_rate"], updates)
-    model.compile(optimizer=keras.optimizers.AdamW(rate, weight_decay=TRAINING["weight_decay"]))
-    return model
+def recipe_of(name, epochs, seed):
+    """A model's recipe for a training of so many epochs."""
+    given = f"demo/{folder_of(name)}"
+    settings = [f"training.epochs={epochs}", f"training.seed={seed}"]
+    if lookup(recipes.load(given).values, "schedule.kl_weight"):
+        settings.append(f"schedule.kl_weight.epochs={max(1, round(KL_SHARE * epochs))}")
+    return recipes.load(given, settings=settings)
 
 
-class EpochTimes(keras.callbacks.Callback):
-    """Seconds of each epoch, its validation included."""
-
-    def __init__(self):
-        super().__init__()
-        self.seconds = []
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._start = time.perf_counter()
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.seconds.append(time.perf_counter() - self._start)
-
-
-def train(name, data, epochs, seed):
-    """A model with the weights of its best validation epoch, and how the training went."""
-    batch_size = TRAINING["batch_size"]
-    model = make_model(name, epochs * -(-len(data.train) // batch_size), seed)
-    best = keras.callbacks.EarlyStopping("val_elbo", mode="max", patience=epochs, restore_best_weights=True)
-    times = EpochTimes()
-    fitted = model.fit(
-        data.train,
-        # An ELBO is of one draw of z an image; with four the best epoch is less a matter of luck.
-        validation_data=np.repeat(data.valid, 4, axis=0),
-        validation_batch_size=500,
-        batch_size=batch_size,
-        epochs=epochs,
-        callbacks=[best, times],
-    )
-    seconds = {"seconds": round(sum(times.seconds), 1), "seconds_per_epoch": round(statistics.median(times.seconds), 3)}
-    history = {metric: [float(value) for value in values] for metric, values in fitted.history.items()}
-    return model, {"best_epoch": best.best_epoch + 1, **seconds, "history": history}
-
-
-def measure(model, images, seed):
-    """Mean nats an image, and the log-likelihood of each image: exact, or a bound where there are latents."""
-    draws = np.repeat(images, NUM_SAMPLES, axis=0)
-    metrics = model.evaluate(draws, batch_size=1250, verbose=0, return_dict=True)
-    log_likelihood = model.log_likelihood(images, NUM_SAMPLES, seed=seed, batch_size=1250, verbose=0)
-    scores = {metric: float(metrics[metric]) for metric in ("elbo", "nll", "kl") if metric in metrics}
-    scores |= {"log_likelihood": float(log_likelihood.mean()), "parameters": model.count_params()}
-    return scores, log_likelihood
+def train(directory, recipe):
+    """The run of a recipe, trained to its end from where it is, and how many seconds that took."""
+    if (directory / runs.RECIPE).exists():
+        run = runs.Run(directory)
+        if run.recipe.values != recipe.values:
+            raise runs.RunError(f"{directory} is a run of other settings. Choose another folder by --output-dir.")
+    else:
+        run = runs.Run.begin(directory, recipe, small=False, data_directory=None)
+    start = time.perf_counter()
+    training.train(run)
+    return run, round(time.perf_counter() - start, 1)
 
 
 def plot_digits(path, images):
@@ -130,15 +82,16 @@ def plot_curves(path, results):
     for axis, metric in zip(axes, ("elbo", "kl"), strict=True):
         settled = []  # without the first tenth, which would squash the rest
         for name, result in results.items():
-            if metric not in result["history"]:
+            rows = result["history"]
+            if metric not in rows[0]:
                 continue
-            training, validation = result["history"][metric], result["history"][f"val_{metric}"]
-            epochs, best = range(1, len(training) + 1), result["best_epoch"]
+            trained, validation = ([row[key] for row in rows] for key in (metric, f"val_{metric}"))
+            epochs, best = [row["epoch"] for row in rows], result["epoch"]
             if len(results) <= 3:
-                axis.plot(epochs, training, ":", color=COLORS[name], label=f"{name}, training")
+                axis.plot(epochs, trained, ":", color=COLORS[name], label=f"{name}, training")
             axis.plot(epochs, validation, color=COLORS[name], label=f"{name}, validation")
             axis.plot(best, validation[best - 1], "o", color=COLORS[name])
-            settled += validation[len(epochs) // 10 :] + (training[len(epochs) // 10 :] if len(results) <= 3 else [])
+            settled += validation[len(epochs) // 10 :] + (trained[len(epochs) // 10 :] if len(results) <= 3 else [])
         if metric == "elbo":
             margin = 0.05 * np.ptp(settled) + 0.05
             axis.set_ylim(min(settled) - margin, max(settled) + margin)
@@ -158,21 +111,23 @@ def plot_curves(path, results):
 def table(results, minus_rnn):
     """The results as lines of text."""
     width = max(11, *(len(name) + 2 for name in results))
-    titles = f"{'nats':>7}{'KL':>7}{'parameters':>12}{'s/epoch':>9}{'best epoch':>12}"
-    yield f"{'model':<{width}}{'log p(image)':<13}{titles}"
+    yield f"{'model':<{width}}{'log p(image)':<13}{'nats':>7}{'KL':>7}{'parameters':>12}{'best epoch':>12}"
     for name, result in results.items():
-        costs = f"{result['parameters']:>12,}{result['seconds_per_epoch']:>9.2f}{result['best_epoch']:>12}"
-        if "kl" in result:
-            yield f"{name:<{width}}{'>= ELBO':<13}{result['elbo']:>7.2f}{result['kl']:>7.2f}{costs}"
-            yield f"{'':<{width}}{f'>= IWAE-{NUM_SAMPLES}':<13}{result['log_likelihood']:>7.2f}"
-        else:
-            yield f"{name:<{width}}{'exact':<13}{result['log_likelihood']:>7.2f}{'-':>7}{costs}"
+        costs = f"{result['parameters']:>12,}{result['epoch']:>12}"
+        for bound, units in result["bounds"].items():
+            nats = units["nats a sequence"]
+            if bound == "exact":
+                yield f"{name:<{width}}{bound:<13}{nats:>7.2f}{'-':>7}{costs}"
+            elif bound == "ELBO":
+                yield f"{name:<{width}}{'>= ELBO':<13}{nats:>7.2f}{result['terms']['kl']:>7.2f}{costs}"
+            else:
+                yield f"{'':<{width}}{f'>= {bound}':<13}{nats:>7.2f}"
     for name, difference in minus_rnn.items():
         mean, error = difference["mean"], difference["standard_error"]
-        yield f"{name} (IWAE-{NUM_SAMPLES}) minus RNN: {mean:+.2f} nats, standard error {error:.2f}"
+        yield f"{name} minus RNN: {mean:+.2f} nats, standard error {error:.2f}"
 
 
-def run(names, output_dir, epochs, seed, data):
+def run(names, output_dir, epochs, seed):
     """Trains, measures and draws models; leaves the files in `output_dir`.
 
     Args:
@@ -180,58 +135,40 @@ def run(names, output_dir, epochs, seed, data):
         output_dir: path.
         epochs: int. Of each model.
         seed: int. Of weights, shuffling and draws.
-        data: `digits.Digits` of rows; the test part of at least GRID ** 2 images.
     """
     matplotlib.use("Agg")
     output_dir.mkdir(parents=True, exist_ok=True)
     results, log_likelihoods, samples = {}, {}, {}
     for name in names:
-        print(f"\nTraining {name}, {epochs} epochs of {len(data.train)} digits (nats per image)", flush=True)
-        model, results[name] = train(name, data, epochs, seed)
-        with whole_file(output_dir / file_of(name)) as path:
-            model.save(path)
-        scores, log_likelihoods[name] = measure(model, data.test, seed)
-        results[name] |= scores
-        samples[name] = model.generate(GRID**2, length=8, seed=seed)
+        print(f"\nTraining {name}, {epochs} epochs (nats per image)", flush=True)
+        trained, seconds = train(output_dir / folder_of(name), recipe_of(name, epochs, seed))
+        measured, log_likelihoods[name] = measure(trained, verbose=0)
+        write_whole(trained.path(runs.RESULTS), json.dumps(measured, indent=1) + "\n")
+        results[name] = measured | {"seconds": seconds, "history": trained.rows()}
+        test = trained.load_data().test
+        samples[name] = best_model(trained)[0].generate(GRID**2, length=8, seed=seed)
     minus_rnn = {}
-    for name in [name for name in names if name != "RNN" and "RNN" in names]:
-        gain = log_likelihoods[name] - log_likelihoods["RNN"]
+    for name in [name for name in names if name != DEFAULT[0] and DEFAULT[0] in names]:
+        gain = log_likelihoods[name] - log_likelihoods[DEFAULT[0]]
         minus_rnn[name] = {"mean": float(gain.mean()), "standard_error": float(gain.std() / len(gain) ** 0.5)}
     with whole_file(output_dir / "digits.png") as path:
         generated = {f"generated by {name}": samples[name] for name in reversed(samples)}
-        plot_digits(path, {"test digits": data.test[: GRID**2], **generated})
+        plot_digits(path, {"test digits": test[: GRID**2], **generated})
     with whole_file(output_dir / "curves.png") as path:
         plot_curves(path, results)
-    backend = keras.config.backend()
-    modules = {name: importlib.import_module(name) for name in ("keras", backend, "numpy", "zf_keras")}
-    report = {
-        "settings": {
-            "models": {name: MODEL | MODELS[name][1] for name in names},
-            "kl_weight": KL_WEIGHT,
-            "training": TRAINING,
-        },
-        "epochs": epochs,
-        "seed": seed,
-        "num_samples": NUM_SAMPLES,
-        "backend": backend,
-        "versions": {name: module.__version__ for name, module in modules.items()},
-        "test_digits": len(data.test),
-        "minus_rnn": minus_rnn,
-        "results": results,
-    }
-    with whole_file(output_dir / "metrics.json") as path:
-        path.write_text(json.dumps(report, indent=2) + "\n")
-    print(f"\nHeld-out nats per image, {len(data.test)} test digits (higher is better):\n")
+    report = {"epochs": epochs, "seed": seed, **machine(), "minus_rnn": minus_rnn, "results": results}
+    write_whole(output_dir / "metrics.json", json.dumps(report, indent=2) + "\n")
+    print(f"\nHeld-out nats per image, {len(test)} test digits (higher is better):\n")
     print(*table(results, minus_rnn), sep="\n")
-    print(f"\nIn {output_dir}: digits.png, curves.png, metrics.json, {', '.join(map(file_of, names))}")
+    print(f"\nIn {output_dir}: digits.png, curves.png, metrics.json, and the runs {', '.join(map(folder_of, names))}")
 
 
-def main(argv=None, data=None):
-    """The command line. `data` takes the place of the bundled digits."""
+def main(argv=None):
+    """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m zoo.demo",
         description="Trains models on the bundled 8x8 digits, prints held-out bounds and leaves pictures, metrics and "
-        "models in a folder. By default Z-Forcing and a deterministic RNN, about 2 minutes on 2 CPU cores.",
+        "runs in a folder. By default Z-Forcing and a deterministic RNN, about 2 minutes on 2 CPU cores.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
@@ -255,8 +192,13 @@ def main(argv=None, data=None):
         parser.error(f"--epochs must be at least 1, got {args.epochs}")
     # In the order of the table, each once.
     names = [name for name in MODELS if name in args.models or "all" in args.models]
-    run(names, args.output_dir, args.epochs, args.seed, digits.load_data(frames="rows") if data is None else data)
+    try:
+        run(names, args.output_dir, args.epochs, args.seed)
+    except (recipes.RecipeError, runs.RunError, OSError) as error:
+        print(f"\npython -m zoo.demo: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

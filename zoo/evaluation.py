@@ -34,8 +34,19 @@ def evaluate(run, split=None, num_samples=None, verbose=1):
         verbose: 0 or 1. Whether to show progress bars. Defaults to `1`.
 
     Returns:
+        As of `measure`, the results alone.
+    """
+    results, _ = measure(run, split, num_samples, verbose)
+    write_whole(run.path(RESULTS), json.dumps(results, indent=1) + "\n")
+    return results
+
+
+def measure(run, split=None, num_samples=None, verbose=1):
+    """Measures the best model of a run. Arguments as of `evaluate`.
+
+    Returns:
         Dict with `"bounds"`: a dict of each bound ("ELBO" and "IWAE-K", or "exact") in each unit, `"terms"`: nats a
-        sequence of each term of the loss, and what was scored.
+        sequence of each term of the loss, and what was scored; and the tightest bound of each sequence, in nats.
     """
     settings = run.evaluation
     split = split or settings["split"]
@@ -76,8 +87,7 @@ def evaluate(run, split=None, num_samples=None, verbose=1):
         "seed": run.training["seed"],
         **machine(),
     }
-    write_whole(run.path(RESULTS), json.dumps(results, indent=1) + "\n")
-    return results
+    return results, log_likelihoods
 
 
 def _in_units(run, log_likelihoods, sequences, frames):

@@ -37,7 +37,7 @@ def read_environment(path):
     for table, values in environment["settings"].items():
         if table != "title" and not isinstance(values, dict):
             raise ValueError(f"'settings.{table}' must be an object. Received: {values!r}")
-    if "small" not in environment:  # runs of version 0.1 say it in the recipe's name
+    if "small" not in environment:  # runs of earlier versions say it in the recipe's name
         environment["small"] = environment["recipe"].endswith(" (small)")
         environment["recipe"] = environment["recipe"].removesuffix(" (small)")
     return environment

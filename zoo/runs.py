@@ -11,8 +11,8 @@
     card.md            all of it to read, with curves.png
 
 After each epoch the row is written first, then last.keras, then best.keras: each file is whole at any moment, and
-last.keras has the number of epochs with it, which says what rows count. Training goes on from
-these files alone, so that a run that was stopped, however and however often, ends as if it had not been.
+last.keras has the number of epochs with it, which says what rows count. Training goes on from these files alone, so
+that a run that was stopped, however often, ends as if it had not been.
 """
 
 import json
@@ -181,9 +181,8 @@ class Run:
         # Stopped in the first epoch, a run may have its row, and no model.
         epochs = len(self.rows())
         if epochs > 1 or self.path(BEST).exists():
-            raise RunError(
-                f"{self.path(LAST)} is gone, and {epochs} epochs were trained: put it back, or begin another run."
-            )
+            what = f"{self.path(LAST)} is gone, and {epochs} epochs were trained"
+            raise RunError(f"{what}: put it back, or begin another run.")
         return self.new_model(data, steps_per_epoch), 0
 
     def load_model(self, name):

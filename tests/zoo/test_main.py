@@ -4,6 +4,8 @@ import contextlib
 import io
 import json
 import struct
+import subprocess
+import sys
 import types
 
 import keras
@@ -198,6 +200,13 @@ def test_list(tmp_path, monkeypatch):
         "music/jsb_chorales_z_forcing",
     ]
     assert "Data sets" in done("list", "no such recipe")
+
+
+def test_list_prints_no_log_lines(tmp_path):
+    """In a process of its own, where TensorFlow is imported for the first time."""
+    command = [sys.executable, "-m", "zoo", "list", "digits/"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("digits/z_forcing ") and result.stderr == ""
 
 
 def test_show(tmp_path, monkeypatch):

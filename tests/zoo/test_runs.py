@@ -197,6 +197,15 @@ def test_files_that_do_not_fit(copied):
         Run(copied.directory)
 
 
+def test_best_model_of_another_run(copied, trained):
+    other = json.loads(copied.path(ENVIRONMENT).read_text()) | {"id": "another"}
+    copied.path(ENVIRONMENT).write_text(json.dumps(other))
+    run = Run(copied.directory)
+    run.save_model(keras.saving.load_model(run.path(LAST)), 3)
+    with pytest.raises(RunError, match=r"best\.keras can't be used: it is of another run"):
+        training.train(run, verbose=0)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "key"),
     [

@@ -1,0 +1,121 @@
+"""The arguments of `python -m zoo`: nothing is imported for them, so that `--help` is quick."""
+
+import argparse
+from pathlib import Path
+
+DESCRIPTION = """\
+Trains the models of zf_keras on the data sets of their papers, or on your own files, by recipes.
+
+  python -m zoo list                                    what there is
+  python -m zoo train digits/z_forcing --small          a first run, on bundled data
+  python -m zoo train timit/z_forcing --source /corpora/TIMIT
+  python -m zoo evaluate runs/timit/z_forcing
+  python -m zoo generate runs/timit/z_forcing
+  python -m zoo preset runs/timit/z_forcing my_preset   to load by from_preset
+"""
+
+
+def parser():
+    top = argparse.ArgumentParser(
+        prog="python -m zoo", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name, help, description=None):
+        formatter = argparse.RawDescriptionHelpFormatter
+        return commands.add_parser(name, help=help, description=description or help, formatter_class=formatter)
+
+    def data_directory(sub):
+        sub.add_argument(
+            "--data-dir", type=Path, default=Path("data"), help="folder of all prepared data (default: data)"
+        )
+
+    def recipe_settings(sub):
+        sub.add_argument("--small", action="store_true", help="the recipe's small form, for a laptop")
+        sub.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            help="another value for a key of the recipe, such as model.units=64, or none; may be given often",
+        )
+
+    def source(sub, required):
+        sub.add_argument("--source", type=Path, required=required, help="folder (or archive) of the files as they come")
+        sub.add_argument(
+            "--on-error",
+            choices=("stop", "skip"),
+            default="stop",
+            help="what a file that can't be read does: stop, or be named, counted and left out (default: stop)",
+        )
+
+    sub = command("list", "lists the recipes and the data sets")
+    sub.add_argument("pattern", nargs="?", default="", help="only recipes whose name holds this, such as timit")
+
+    sub = command("show", "shows a recipe as resolved, or what a data set needs")
+    sub.add_argument("name", metavar="NAME", help="a recipe, a TOML file, or a data set")
+    recipe_settings(sub)
+
+    sub = command(
+        "prepare",
+        "writes the files of a data set to shards, once",
+        "Writes the files of a data set to memory-mapped shards. Interrupted at any moment, the same command goes on.",
+    )
+    sub.add_argument("name", metavar="NAME", help="a data set, or a recipe whose data settings are taken")
+    source(sub, required=True)
+    recipe_settings(sub)
+    data_directory(sub)
+    sub.add_argument("--directory", help="folder below the data folder (default: the recipe's, or the data set's name)")
+
+    sub = command(
+        "train",
+        "trains a recipe in a folder of its own, evaluates it and writes its card",
+        "Trains a recipe. The folder holds the resolved recipe, metrics.csv, TensorBoard events, the last and\n"
+        "the best model, a log, and at the end a card. Stopped at any moment, `resume` goes on, and ends as if\n"
+        "never stopped.",
+    )
+    sub.add_argument("recipe", metavar="RECIPE", help="name of a recipe, or a TOML file")
+    recipe_settings(sub)
+    source(sub, required=False)
+    data_directory(sub)
+    sub.add_argument("--run-dir", type=Path, help="folder of the run (default: runs/RECIPE)")
+
+    sub = command("resume", "goes on with a run that was stopped")
+    sub.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
+    sub.add_argument("--data", type=Path, help="folder of the prepared data (default: where it was)")
+
+    sub = command("evaluate", "measures the best model of a run and rewrites its card")
+    sub.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
+    sub.add_argument("--data", type=Path, help="folder of the prepared data (default: where it was)")
+    sub.add_argument("--split", choices=("train", "valid", "test"), help="part of the data (default: the recipe's)")
+    sub.add_argument("--num-samples", type=int, help="samples of the importance-weighted bound (default: the recipe's)")
+
+    sub = command("generate", "draws from the best model of a run: WAV, MIDI, text or pictures")
+    sub.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
+    sub.add_argument("--data", type=Path, help="folder of the prepared data (default: where it was)")
+    sub.add_argument("--count", type=int, default=16, help="how many (default: 16)")
+    sub.add_argument("--length", type=int, help="steps of each (default: the median of the training part)")
+    sub.add_argument(
+        "--prompt-steps", type=int, help="first steps that are those of test sequences (default: 0, of music 1)"
+    )
+    sub.add_argument("--temperature", type=float, default=1.0, help="below 1 the likelier (default: 1.0)")
+    sub.add_argument("--seed", type=int, default=0, help="the same seed gives the same samples (default: 0)")
+
+    def preset_settings(sub):
+        sub.add_argument("directory", metavar="DIRECTORY", type=Path, help="folder of the preset")
+        sub.add_argument("--licence", help="of the weights, such as Apache-2.0 (default: not stated)")
+        sub.add_argument("--overwrite", action="store_true", help="replaces a preset that is there")
+
+    sub = command("preset", "packs the best model of a run, evaluated, as a preset to load by from_preset")
+    sub.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
+    preset_settings(sub)
+    sub.add_argument("--data", type=Path, help="folder of the prepared data (default: where it was)")
+
+    sub = command("convert", "makes a preset of a released Z-Forcing checkpoint, an .npz or .safetensors file")
+    sub.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="the state_dict, saved without pickle")
+    preset_settings(sub)
+    sub.add_argument("--output", choices=("gaussian", "categorical"), required=True, help="as it was trained")
+    sub.add_argument("--auxiliary", choices=("z", "zh"), default="z", help="what its auxiliary net saw (default: z)")
+    for name in ("alpha", "beta"):
+        sub.add_argument(f"--{name}", type=float, default=1.0, help="weight of the cost (default: 1.0)")
+    return top
