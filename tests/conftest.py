@@ -19,7 +19,6 @@ ONE_BACKEND = (
     "tuning/test_report.py",
     "tuning/test_spaces.py",
     "zoo/test_recipes.py",
-    "test_docstrings.py",
 )
 #: What trains there all the same.
 BOTH_BACKENDS = ("datasets/test_batches.py",)
