@@ -29,7 +29,7 @@ from keras_tuner.engine.trial import Trial
 from tuning import metadata
 from tuning.metadata import SearchError
 from tuning.workers import LOCAL
-from zoo.files import write_whole
+from zf_keras.files import write_whole
 
 RUNNING, COMPLETED, FAILED = "RUNNING", "COMPLETED", "FAILED"
 

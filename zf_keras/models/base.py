@@ -4,6 +4,7 @@ Data flows one way. `call`: data -> `Sequences` -> the model's `context` and `in
 and terms, (batch, time) nats each. `compute_loss`: terms -> summed over the steps, weighed, averaged over the batch.
 """
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
@@ -24,6 +25,7 @@ from zf_keras.arguments import (
 from zf_keras.compiled import compiled
 from zf_keras.data import sequences as data_lib
 from zf_keras.export.model import export
+from zf_keras.files import whole_file
 from zf_keras.heads import DistributionHead, get_head, without_void
 from zf_keras.inference.generation import forecast, generate
 from zf_keras.inference.likelihood import log_likelihood
@@ -289,6 +291,15 @@ class SequenceModel(keras.Model):
     def from_config(cls, config):
         arguments = {name: keras.saving.deserialize_keras_object(value) for name, value in config.items()}
         return cls(**without_void(arguments, latents=cls.noise_dim != 0))
+
+    def save(self, filepath, overwrite=True, zipped=None, **kwargs):
+        path = Path(filepath)
+        local = path.suffix == ".keras" and "://" not in str(filepath) and zipped is not False
+        if not local or (path.exists() and not overwrite):  # Keras asks before it overwrites
+            super().save(filepath, overwrite, zipped, **kwargs)
+            return
+        with whole_file(path) as partial:
+            super().save(partial, True, zipped, **kwargs)
 
     def save_own_variables(self, store):
         # Keras saves no seed generators; training goes on from a saved file with the same noise.
