@@ -298,6 +298,6 @@ def test_the_picture_of_samples(tmp_path, frames, count):
 
 
 def test_a_picture_is_square(tmp_path):
-    with pytest.raises(ValueError, match="`length` must give square pictures. Received: 1 steps, 8 pixels"):
+    with pytest.raises(ValueError, match=r"`length` must give square pictures\. Received: 1 steps, 8 pixels"):
         write_samples(np.zeros((2, 1, 8)), tmp_path, manifest=None)
     assert not list(tmp_path.iterdir())
