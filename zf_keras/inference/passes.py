@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from zf_keras import data as data_lib
 from zf_keras.arguments import check_numbers
+from zf_keras.data import sequences as data_lib
 from zf_keras.seeds import SeedGenerator
 
 

@@ -10,7 +10,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from zf_keras import data as data_lib
 from zf_keras._private import is_validation
 from zf_keras.arguments import (
     check_choice,
@@ -23,6 +22,7 @@ from zf_keras.arguments import (
     optional,
 )
 from zf_keras.compiled import compiled
+from zf_keras.data import sequences as data_lib
 from zf_keras.export.model import export
 from zf_keras.heads import DistributionHead, get_head, without_void
 from zf_keras.inference.generation import forecast, generate
