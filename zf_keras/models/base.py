@@ -22,7 +22,9 @@ from zf_keras.arguments import (
     optional,
 )
 from zf_keras.compiled import compiled
-from zf_keras.data import sequences as data_lib
+from zf_keras.data.checks import check
+from zf_keras.data.sequences import Sequences, is_concrete, sequences_of
+from zf_keras.data.streams import checked
 from zf_keras.export.model import export
 from zf_keras.heads import DistributionHead, get_head, without_void
 from zf_keras.inference.generation import forecast, generate
@@ -305,15 +307,15 @@ class SequenceModel(keras.Model):
 
     def sequences(self, data, training=False):
         """`Sequences(inputs, targets, mask)` of an array or dict; in training `num_samples` rows of each."""
-        sequences = data_lib.sequences(data, self.start_token)
+        sequences = sequences_of(data, self.start_token)
         if not training or self.num_samples == 1:
             return sequences
-        return data_lib.Sequences(*(x if x is None else ops.repeat(x, self.num_samples, axis=0) for x in sequences))
+        return Sequences(*(x if x is None else ops.repeat(x, self.num_samples, axis=0) for x in sequences))
 
     def check_data(self, data):
         """Raises a `ValueError` that names what is wrong with `data`, an array or dict, if anything is."""
         features = self.features if self.built else None
-        data_lib.check(data, self._head_template, features, self.scores_inputs)
+        check(data, self._head_template, features, self.scores_inputs)
 
     def embed(self, frames):
         """Frames (..., features) or tokens (...) as the recurrences read them."""
@@ -370,12 +372,12 @@ class SequenceModel(keras.Model):
         Raises:
             ValueError: names what is wrong with `data` or `noise`.
         """
-        if data_lib.is_concrete(data):
+        if is_concrete(data):
             data = arrays(self, data)
         count, time = count_and_time(data)
         if noise is None:
             noise = self.draw_noise(count, time, self.seed_generator)
-        elif data_lib.is_concrete(noise):
+        elif is_concrete(noise):
             check_finite("noise", noise)
         expected = (count, time, self.noise_dim)
         if tuple(noise.shape) != expected:
@@ -403,22 +405,22 @@ class SequenceModel(keras.Model):
 
     def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
         _check_only_x(y, kwargs.get("sample_weight"))
-        x = data_lib.checked(x, self.check_data)
+        x = checked(x, self.check_data)
         if validation_data is not None:
             # A tuple is (x, y, sample_weight), as Keras has it.
             first, *rest = validation_data if isinstance(validation_data, tuple) else (validation_data,)
             _check_only_x(*rest)
-            validation_data = data_lib.checked(first, self.check_data)
+            validation_data = checked(first, self.check_data)
         return super().fit(x, None, *args, validation_data=validation_data, **kwargs)
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
         _check_only_x(y, kwargs.get("sample_weight"))
         if not is_validation(kwargs):
-            x = data_lib.checked(x, self.check_data)
+            x = checked(x, self.check_data)
         return super().evaluate(x, None, *args, **kwargs)
 
     def predict(self, x, *args, **kwargs):
-        return super().predict(data_lib.checked(x, self.check_data), *args, **kwargs)
+        return super().predict(checked(x, self.check_data), *args, **kwargs)
 
     # Services: functions of a model.
 
