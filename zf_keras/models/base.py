@@ -4,13 +4,14 @@ Data flows one way. `call`: data -> `Sequences` -> the model's `context` and `in
 and terms, (batch, time) nats each. `compute_loss`: terms -> summed over the steps, weighed, averaged over the batch.
 """
 
+import threading
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
-from zf_keras._private import is_validation
+from zf_keras._private import Model, is_validation
 from zf_keras.arguments import (
     check_choice,
     check_finite,
@@ -32,6 +33,7 @@ from zf_keras.inference.likelihood import log_likelihood
 from zf_keras.inference.passes import arrays, count_and_time
 from zf_keras.layers.lstm_stack import LSTMStack
 from zf_keras.models.arguments import signature
+from zf_keras.models.fitting import alone
 from zf_keras.presets.model import PresetsOfClass, from_preset, save_to_preset
 from zf_keras.seeds import SeedGenerator, seeded
 
@@ -47,7 +49,7 @@ class Steps(NamedTuple):
         return -self.terms["nll"]
 
 
-class SequenceModel(keras.Model):
+class SequenceModel(Model):
     """Base of all models.
 
     What a model defines:
@@ -122,7 +124,7 @@ class SequenceModel(keras.Model):
             num_classes=self.num_classes,
         )
         # Past Keras's tracking of attributes: they are no layers of the model, and never built.
-        self.__dict__.update(output=output, _head_template=template)
+        self.__dict__.update(output=output, _head_template=template, lock=threading.RLock())
         self.tokens = template.tokens
         most = template.num_classes if self.tokens else None
         self.start_token = check_token("start_token", start_token, most)
@@ -411,16 +413,19 @@ class SequenceModel(keras.Model):
             first, *rest = validation_data if isinstance(validation_data, tuple) else (validation_data,)
             _check_only_x(*rest)
             validation_data = checked(first, self.check_data)
-        return super().fit(x, None, *args, validation_data=validation_data, **kwargs)
+        with alone(self):
+            return super().fit(x, None, *args, validation_data=validation_data, **kwargs)
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
         _check_only_x(y, kwargs.get("sample_weight"))
         if not is_validation(kwargs):
             x = checked(x, self.check_data)
-        return super().evaluate(x, None, *args, **kwargs)
+        with alone(self):
+            return super().evaluate(x, None, *args, **kwargs)
 
     def predict(self, x, *args, **kwargs):
-        return super().predict(checked(x, self.check_data), *args, **kwargs)
+        with alone(self):
+            return super().predict(checked(x, self.check_data), *args, **kwargs)
 
     # Services: functions of a model.
 
