@@ -55,6 +55,29 @@ def check(data, head, features=None, check_inputs=False):
             head.check_values(key, values)
 
 
+def is_lagged(data):
+    """Whether the inputs are the targets a step earlier, wherever both are given and valid; a first frame is free."""
+    if not isinstance(data, dict) or data.get("inputs") is None or data.get("targets") is None:
+        return True
+    inputs, targets = np.asarray(data["inputs"])[:, 1:], np.asarray(data["targets"])[:, :-1]
+    if inputs.shape != targets.shape:
+        return False
+    equal = inputs.astype("float32") == targets.astype("float32")
+    if data.get("mask") is not None:
+        equal |= ~_like(np.asarray(data["mask"])[:, 1:], equal)
+    return bool(equal.all())
+
+
+def check_inputs_given(data, lagged):
+    """Raises a `ValueError` if a model fitted on inputs of their own gets none."""
+    if lagged or (isinstance(data, dict) and data.get("inputs") is not None and data.get("targets") is not None):
+        return
+    raise ValueError(
+        "The model was fitted on inputs that are not its targets a step earlier: give `inputs` beside `targets`. "
+        "Received data without one of them."
+    )
+
+
 def _like(mask, x):
     return mask.astype(bool).reshape(mask.shape + (1,) * (x.ndim - mask.ndim))
 

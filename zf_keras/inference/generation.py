@@ -109,6 +109,11 @@ def check_can_generate(model):
             "A model generates where its inputs are its targets a step earlier. This one was built for "
             f"inputs of {model.features['inputs']} and targets of {model.features['targets']} features."
         )
+    if not model.lagged:
+        raise ValueError(
+            "A model generates where its inputs are its targets a step earlier. This one was fitted on inputs of "
+            "their own: score sequences with `inputs` given."
+        )
 
 
 def check_frames(model, name, frames):

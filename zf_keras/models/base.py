@@ -23,7 +23,7 @@ from zf_keras.arguments import (
     optional,
 )
 from zf_keras.compiled import compiled
-from zf_keras.data.checks import check
+from zf_keras.data.checks import check, check_inputs_given
 from zf_keras.data.sequences import Sequences, is_concrete, sequences_of
 from zf_keras.data.streams import checked
 from zf_keras.export.model import export
@@ -33,7 +33,7 @@ from zf_keras.inference.likelihood import log_likelihood
 from zf_keras.inference.passes import arrays, count_and_time
 from zf_keras.layers.lstm_stack import LSTMStack
 from zf_keras.models.arguments import signature
-from zf_keras.models.fitting import alone
+from zf_keras.models.fitting import alone, check_of_fit
 from zf_keras.presets.model import PresetsOfClass, from_preset, save_to_preset
 from zf_keras.seeds import SeedGenerator, seeded
 
@@ -132,6 +132,8 @@ class SequenceModel(Model):
         if word_dropout and not self.tokens:
             raise ValueError(f"`word_dropout` needs a categorical output. Received: word_dropout={word_dropout}.")
         self.seed_generator = SeedGenerator(self.seed, name="noise")
+        #: Whether it was fitted on inputs that are the targets a step earlier, so that what it draws can go on.
+        self.lagged = True
 
     # What a model defines.
 
@@ -274,9 +276,10 @@ class SequenceModel(Model):
         return self._head_template.with_features(features, name=name, dtype=self.dtype_policy)
 
     def get_build_config(self):
-        return {"features": self.features} if self.built else None
+        return {"features": self.features, "lagged": self.lagged} if self.built else None
 
     def build_from_config(self, config):
+        self.lagged = (config or {}).get("lagged", True)
         if config and self.tokens:
             self.build((None, None))
         elif config:
@@ -318,6 +321,7 @@ class SequenceModel(Model):
         """Raises a `ValueError` that names what is wrong with `data`, an array or dict, if anything is."""
         features = self.features if self.built else None
         check(data, self._head_template, features, self.scores_inputs)
+        check_inputs_given(data, self.lagged)
 
     def embed(self, frames):
         """Frames (..., features) or tokens (...) as the recurrences read them."""
@@ -407,7 +411,7 @@ class SequenceModel(Model):
 
     def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
         _check_only_x(y, kwargs.get("sample_weight"))
-        x = checked(x, self.check_data)
+        x = checked(x, check_of_fit(self))
         if validation_data is not None:
             # A tuple is (x, y, sample_weight), as Keras has it.
             first, *rest = validation_data if isinstance(validation_data, tuple) else (validation_data,)

@@ -2,6 +2,8 @@
 
 import contextlib
 
+from zf_keras.data.checks import is_lagged
+
 
 @contextlib.contextmanager
 def alone(model):
@@ -16,3 +18,15 @@ def alone(model):
             yield
         finally:
             settle()
+
+
+def check_of_fit(model):
+    """A check of what `fit` reads, which notes whether its inputs are the targets a step earlier."""
+    model.lagged = True
+
+    def check(data):
+        lagged, model.lagged = model.lagged, True  # no matter what it was fitted on before
+        model.check_data(data)
+        model.lagged = lagged and is_lagged(data)
+
+    return check
