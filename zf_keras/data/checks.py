@@ -1,8 +1,13 @@
 """What a model accepts as data; errors name what it does not."""
 
+import warnings
+
 import numpy as np
 
 from zf_keras.data.sequences import KEYS
+
+# Past the one float32 overflows once squared; past the other training is slow or diverges.
+TOO_LARGE, LARGE = 1e15, 1e4
 
 
 def check(data, head, features=None, check_inputs=False):
@@ -53,6 +58,16 @@ def check(data, head, features=None, check_inputs=False):
             raise ValueError(f"`{key}` holds {x[tuple(where)]} at index {tuple(map(int, where))}.")
         if key == "targets" or "targets" not in frames or head.tokens or check_inputs:
             head.check_values(key, values)
+        if not head.tokens:
+            _check_scale(key, values)
+
+
+def _check_scale(key, values):
+    most = max(values.max(), -float(values.min()), key=float) if values.size else 0
+    if float(most) >= TOO_LARGE:
+        raise ValueError(f"`{key}` holds {most:.3g} in size, too large for float32: scale it to about 1.")
+    if float(most) >= LARGE:
+        warnings.warn(f"`{key}` holds {most:.3g} in size: scale it to about 1, or training may diverge.", stacklevel=2)
 
 
 def is_lagged(data):
@@ -83,6 +98,8 @@ def _like(mask, x):
 
 
 def _as_array(key, value):
+    if np.ma.is_masked(value):
+        raise ValueError(f"`{key}` is a masked array: give its values, and `mask` (batch, time) for the valid steps.")
     try:
         array = np.asarray(value)
     except ValueError as error:
