@@ -162,3 +162,19 @@ def test_files_that_do_not_say_how_they_were_fitted():
     model = RNN(3, "gaussian")
     model.build_from_config({"features": {"inputs": 2, "targets": 2}})
     assert model.generate(1, 2, seed=0).shape == (1, 2, 2)
+
+
+def test_a_file_is_whole_or_as_it_was(tmp_path, monkeypatch):
+    model = RNN(3, "gaussian")
+    model.build((None, None, 2))
+    path = tmp_path / "model.keras"
+    model.save(path)
+    before = path.read_bytes()
+
+    def killed(self, store):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RNN, "save_own_variables", killed)
+    with pytest.raises(KeyboardInterrupt):
+        model.save(path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]

@@ -5,6 +5,7 @@ and terms, (batch, time) nats each. `compute_loss`: terms -> summed over the ste
 """
 
 import threading
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
@@ -27,6 +28,7 @@ from zf_keras.data.checks import check, check_inputs_given
 from zf_keras.data.sequences import Sequences, is_concrete, sequences_of
 from zf_keras.data.streams import checked, finite, is_checked
 from zf_keras.export.model import export
+from zf_keras.files import whole_file
 from zf_keras.heads import DistributionHead, get_head, without_void
 from zf_keras.inference.generation import forecast, generate
 from zf_keras.inference.likelihood import log_likelihood
@@ -303,6 +305,12 @@ class SequenceModel(Model):
     def from_config(cls, config):
         arguments = {name: keras.saving.deserialize_keras_object(value) for name, value in config.items()}
         return cls(**without_void(arguments, latents=cls.noise_dim != 0))
+
+    def save(self, filepath, overwrite=True, **kwargs):
+        if not overwrite or not str(filepath).endswith(".keras") or "://" in str(filepath):
+            return super().save(filepath, overwrite, **kwargs)
+        with whole_file(Path(filepath)) as partial:
+            return super().save(partial, **kwargs)
 
     def save_own_variables(self, store):
         # Keras saves no seed generators; training goes on from a saved file with the same noise.
