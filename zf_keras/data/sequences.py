@@ -167,7 +167,7 @@ def checked(data, check_batch):
         check_batch(data)
         return data
     if isinstance(data, Batches):
-        raise ValueError("Of `Batches` pass `batches.dataset()`, with `steps_per_epoch=len(batches)`.")
+        raise ValueError("Pass `batches.dataset()` instead of the `Batches`, with `steps_per_epoch=len(batches)`.")
     if isinstance(data, keras.utils.PyDataset) and not data.use_multiprocessing:
         return _CheckedPyDataset(data, check_batch)
     origin = type(data).__module__.split(".")[0]

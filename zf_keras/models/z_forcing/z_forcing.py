@@ -26,7 +26,7 @@ from zf_keras.models.latent import LatentModel, LatentSteps, nonzero, previous
 
 
 @documented(
-    layers="Of the backward LSTM and of the recurrence; there the latents live in the first, the output sees the last.",
+    layers="of the backward LSTM and of the recurrence, whose first has the latents and whose last the output reads",
     output_network="linear",
 )
 @keras.saving.register_keras_serializable("zf_keras")
