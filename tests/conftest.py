@@ -38,7 +38,15 @@ SLOW = (
 )
 #: Where TensorFlow traces functions, as users run them. Elsewhere it runs them eagerly: tests are of values, and each
 #: fresh model is traced anew, which costs more than all that is computed.
-TRACED = ("datasets", "tuning", "zoo", "test_backends.py", "test_docstrings.py", "test_export.py")
+TRACED = (
+    "datasets",
+    "models/test_training.py::test_learns_the_digits",
+    "tuning",
+    "zoo",
+    "test_backends.py",
+    "test_docstrings.py",
+    "test_export.py",
+)
 
 
 def pytest_configure(config):

@@ -215,7 +215,7 @@ def test_saved_model(name, tensorflow_only, tmp_path):
             "no noise": ("elbo", {"targets": data["targets"], "noise": np.zeros((0, shape[1], dim), "f")}),
         }
     for label, (endpoint, arguments) in wrong.items():
-        call(label, endpoint, **arguments)
+        calls[folder, label, endpoint] = arguments
     call("nan state", "score_step", state={key: np.nan * value for key, value in state.items()}, x=x, y=y)
     call("hole", "elbo", targets=data["targets"], mask=~data["mask"])
     bad = data["targets"].copy()

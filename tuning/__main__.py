@@ -123,7 +123,7 @@ def check(args, environment):
 def run_worker(args):
     from tuning import workers
     from tuning.searches import Search
-    from zoo.files import write_whole
+    from zf_keras.files import write_whole
 
     try:
         if args.memory_limit_mb is not None:

@@ -12,9 +12,9 @@ from pathlib import Path
 import filelock
 
 from tuning import metadata
-from tuning.metadata import LOCK, OBJECTIVE, PROJECT, RUN, STOP, WORKERS, SearchError
+from tuning.metadata import LOCAL, LOCK, OBJECTIVE, PROJECT, RUN, STOP, WORKERS, SearchError
 from tuning.oracles import COMPLETED, FAILED, serve
-from tuning.workers import ADDRESS, ID, LOCAL, PORT, gpus
+from tuning.workers import ADDRESS, ID, PORT, gpus
 
 LOST = 300.0  # seconds without a sign of life after which a worker elsewhere is taken for dead
 DEATHS = 3  # of workers in one trial, after which it has failed; of one worker outside of trials, after which all end

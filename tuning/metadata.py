@@ -6,6 +6,8 @@ import math
 SEARCH, RECIPE, CLOCK, OUTCOME, RUN = "search.json", "recipe.toml", "clock.json", "outcome.json", "run"
 STOP, LOCK, PROJECT, WORKERS = "stop", "lock", "tuner", "workers"
 OBJECTIVE = "val_elbo"
+#: Ids of the workers that the chief starts itself; they begin so.
+LOCAL = "local-"
 TUNERS = ("random", "bayesian", "hyperband")
 ORACLE, TRIAL = "oracle.json", "trial.json"
 OPTIONAL_INT, OPTIONAL_STR = (int, None), (str, None)

@@ -27,9 +27,8 @@ from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import Trial
 
 from tuning import metadata
-from tuning.metadata import SearchError
-from tuning.workers import LOCAL
-from zoo.files import write_whole
+from tuning.metadata import LOCAL, SearchError
+from zf_keras.files import write_whole
 
 RUNNING, COMPLETED, FAILED = "RUNNING", "COMPLETED", "FAILED"
 

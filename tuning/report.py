@@ -11,8 +11,8 @@ import tomli_w
 from tuning import pictures
 from tuning.metadata import OBJECTIVE, SearchError
 from tuning.records import flat, ranked
+from zf_keras.files import whole_file, write_whole
 from zoo import recipes
-from zoo.files import whole_file, write_whole
 
 TABLE, PAGE, PARALLEL, AUXILIARY = "trials.csv", "report.html", "parallel.png", "alpha_beta.png"
 

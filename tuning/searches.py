@@ -21,8 +21,8 @@ from tuning import metadata, spaces
 from tuning.metadata import ASKED, CLOCK, ORACLE, OUTCOME, PROJECT, RECIPE, RUN, SEARCH, TRIAL, TUNERS, SearchError
 from tuning.records import different, read_trial
 from zf_keras import datasets
+from zf_keras.files import write_whole
 from zoo import components, recipes, runs
-from zoo.files import write_whole
 
 
 class Search:

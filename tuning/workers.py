@@ -10,10 +10,8 @@ import subprocess
 import threading
 import time
 
-from tuning.metadata import STOP, WORKERS, SearchError
+from tuning.metadata import LOCAL, STOP, WORKERS, SearchError
 
-#: Names of the workers that a chief starts itself begin so.
-LOCAL = "local-"
 ID, ADDRESS, PORT = "KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
 BEAT = 5.0  # seconds between two signs of life
 

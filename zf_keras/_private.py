@@ -7,6 +7,53 @@ import importlib
 
 import keras
 
+if keras.config.backend() == "jax":
+    import jax
+
+    class Model(keras.Model):
+        """A Keras model whose variables keep their values while it is fitted, evaluated or used to predict.
+
+        Keras's trainer takes them out and donates them to each step; an error or Ctrl-C between two steps then
+        destroys the model. Here an interrupted step leaves the values of the last whole one, which
+        `jax_state_sync` puts back; this costs the memory of the weights and the optimizer once more.
+        """
+
+        def _purge_model_variables(self, **kwargs):
+            pass
+
+        def jax_state_sync(self):
+            super().jax_state_sync()
+            self._jax_state = None
+
+        def make_train_function(self, force=False):
+            if keras.distribution.distribution() is not None:
+                super().make_train_function(force)
+            elif force or self.train_function is None:
+                self.train_function = self._make_function(self._compiled_step(self.train_step))
+
+        def make_test_function(self, force=False):
+            if keras.distribution.distribution() is not None:
+                super().make_test_function(force)
+            elif force or self.test_function is None:
+                self.test_function = self._make_function(self._compiled_step(self.test_step))
+
+        def make_predict_function(self, force=False):
+            if keras.distribution.distribution() is not None:
+                super().make_predict_function(force)
+            elif force or self.predict_function is None:
+                step = self._compiled_step(self._predict_step)
+                self.predict_function = self._make_function(step, concatenate_outputs=True)
+
+        def _predict_step(self, state, data):
+            outputs, others = self.predict_step(state, data)
+            return outputs, (state[0], others)
+
+        def _compiled_step(self, step):
+            return jax.jit(step) if self.jit_compile and not self.run_eagerly else step
+
+else:
+    Model = keras.Model
+
 
 def tfp():
     """TensorFlow Probability for the chosen backend."""

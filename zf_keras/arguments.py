@@ -1,7 +1,7 @@
 """Checks of arguments, with errors that name the argument and what came. They return the value, of Python's types."""
 
+import math
 import numbers
-import sys
 
 import numpy as np
 
@@ -17,7 +17,12 @@ def is_int(value):
 
 def is_number(value):
     """Whether a value is a finite number, and no bool."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:  # a long integer
+        return False
 
 
 def _wrong(name, value, accepted):

@@ -2,7 +2,7 @@
 
 import tomli_w
 
-from zoo.files import whole_file, write_whole
+from zf_keras.files import whole_file, write_whole
 from zoo.runs import CARD, CURVES
 
 

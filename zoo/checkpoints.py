@@ -5,8 +5,8 @@ import zipfile
 
 import keras
 
+from zf_keras.files import whole_file
 from zoo import metrics
-from zoo.files import whole_file
 
 EPOCHS, ORIGIN = "epochs", "origin.json"  # in the file
 

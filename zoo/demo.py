@@ -19,10 +19,10 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 
+from zf_keras.files import whole_file, write_whole
 from zoo import recipes, runs, training
 from zoo.checks import lookup
 from zoo.evaluation import best_model, measure
-from zoo.files import whole_file, write_whole
 from zoo.machine import machine
 
 KL_SHARE = 0.3  # of the epochs, in which the KL weight rises to 1

@@ -8,7 +8,7 @@ import numpy as np
 
 from zf_keras.arguments import check_non_negative, check_positive_int, check_seed
 from zf_keras.data.batches import lengths_of
-from zoo.files import whole_file, write_whole
+from zf_keras.files import whole_file, write_whole
 from zoo.machine import machine
 from zoo.runs import BEST, RESULTS, RunError
 

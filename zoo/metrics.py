@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 
-from zoo.files import whole_file
+from zf_keras.files import whole_file
 
 NEEDED = ("epoch", "elbo", "val_elbo")
 

@@ -26,8 +26,8 @@ import tomli_w
 from zf_keras import datasets
 from zf_keras.data import shards
 from zf_keras.datasets import Batches
+from zf_keras.files import write_whole
 from zoo import checkpoints, components, metrics, recipes
-from zoo.files import write_whole
 from zoo.machine import machine
 from zoo.metadata import read_environment, read_results
 

@@ -9,7 +9,7 @@ import filelock
 import keras
 import numpy as np
 
-from zoo.files import disk_full, no_space, whole_file
+from zf_keras.files import disk_full, no_space, whole_file
 from zoo.runs import BEST, LAST, LOG, NonFiniteError, RunError
 
 EVENTS = "tensorboard"

@@ -295,3 +295,9 @@ def test_the_picture_of_samples(tmp_path, frames, count):
         np.testing.assert_allclose([tile[0], tile[-1], tile[:, 0], tile[:, -1]], 0.3, atol=0.01)
     if count == 3:
         np.testing.assert_allclose(small[30:, 30:], 0.3, atol=0.01)  # there is no fourth
+
+
+def test_a_picture_is_square(tmp_path):
+    with pytest.raises(ValueError, match=r"`length` must give square pictures\. Received: 1 steps, 8 pixels"):
+        write_samples(np.zeros((2, 1, 8)), tmp_path, manifest=None)
+    assert not list(tmp_path.iterdir())

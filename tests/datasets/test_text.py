@@ -363,3 +363,9 @@ def test_an_archive_that_climbs_out_is_refused(tmp_path, module):
     with pytest.raises(UnsafeArchiveError, match=r"evil\.txt"):
         prepared(source, tmp_path / "deep" / "out", module)
     assert [path.name for path in tmp_path.rglob("*.txt")] == []
+
+
+@pytest.mark.parametrize("suffixes", [[1], ".txt", None])
+def test_suffixes_are_strings(tmp_path, suffixes):
+    with pytest.raises(ValueError, match="`suffixes` must be a tuple of strings"):
+        text.prepare(tmp_path, tmp_path / "data", suffixes=suffixes)

@@ -14,7 +14,7 @@ from keras import ops
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from zf_keras.datasets import digits
-from zoo import components, evaluation, files, recipes, runs, training
+from zoo import components, evaluation, recipes, runs, training
 from zoo.__main__ import main
 from zoo.runs import BEST, ENVIRONMENT, LAST, LOG, METRICS, RECIPE, NonFiniteError, Run, RunError
 
@@ -392,34 +392,3 @@ def test_global_clipnorm(tmp_path):
     assert length > 0.5
     assert np.linalg.norm(clipped) == pytest.approx(0.01, rel=1e-3)
     np.testing.assert_allclose(clipped, free * 0.01 / length, atol=1e-6)
-
-
-# Whole files.
-
-
-@pytest.mark.parametrize("exception", [RuntimeError, KeyboardInterrupt, OSError])
-def test_whole_file(tmp_path, exception):
-    path = tmp_path / "file.txt"
-    files.write_whole(path, "old ü")
-    assert path.read_text(encoding="utf-8") == "old ü"
-    with pytest.raises(exception), files.whole_file(path) as partial:
-        partial.write_text("half of the n")
-        raise exception
-    assert path.read_text(encoding="utf-8") == "old ü"
-    with files.whole_file(path) as partial:
-        partial.write_text("new")
-        assert path.read_text(encoding="utf-8") == "old ü"
-    assert path.read_text() == "new"
-    assert [each.name for each in tmp_path.iterdir()] == ["file.txt"]
-
-
-def test_whole_file_on_a_full_disk(tmp_path):
-    import errno
-
-    path = tmp_path / "file.txt"
-    path.write_text("old")
-    with pytest.raises(OSError, match=r"No space left to write .*file\.txt") as error, files.whole_file(path):
-        raise OSError(errno.ENOSPC, "No space left on device")
-    assert error.value.errno == errno.ENOSPC and path.read_text() == "old"
-    with pytest.raises(OSError, match=r"^\[Errno 13\] denied$"), files.whole_file(path):
-        raise OSError(errno.EACCES, "denied")

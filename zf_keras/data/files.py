@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from zf_keras.data.shards import checksum
+from zf_keras.extras import optional_import
+from zf_keras.files import whole_file, write_whole
 
 
 @contextlib.contextmanager
@@ -17,10 +19,7 @@ def locked(directory):
     Raises:
         ValueError: another process is at it.
     """
-    try:
-        import filelock
-    except ImportError as error:
-        raise ImportError('To prepare data needs filelock: pip install "zf_keras[datasets]".') from error
+    filelock = optional_import("filelock", "datasets", "Preparing data")
     directory = Path(directory).absolute()
     directory.parent.mkdir(parents=True, exist_ok=True)
     path = directory.with_name(f".{directory.name}.lock")
@@ -36,32 +35,16 @@ def locked(directory):
         raise ValueError(f"{directory} is being prepared by another process.") from error
 
 
-def write_whole(path, write):
-    """Writes beside `path` and puts it in place once it is on the disk."""
-    partial = path.with_name(f"partial-{path.name}")
-    try:
-        with partial.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-
-
 def write_json(path, value):
-    write_whole(path, lambda file: file.write((json.dumps(value, indent=1) + "\n").encode()))
+    write_whole(path, json.dumps(value, indent=1) + "\n")
 
 
 def write_array(path, array):
+    """Writes an array; returns the checksum of the file."""
     array = np.ascontiguousarray(array)
-
-    def write(file):
+    with whole_file(path) as partial, partial.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
         file.write(array.data)  # NumPy's own writing does not say that a disk is full
-
-    write_whole(path, write)
     return checksum(path)
 
 

@@ -12,10 +12,10 @@ from zf_keras.arguments import check_choice, check_positive_int
 from zf_keras.data.files import check_name, file_state, locked, printable, write_array, write_json
 from zf_keras.data.moments import Moments
 from zf_keras.data.shards import MANIFEST, PROGRESS, read_json
+from zf_keras.files import disk_full
 
 FORMAT = 1
 _ARRAY_BYTES = 128  # of an array beside its numbers, which counts where sequences are short
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_shards(
@@ -132,7 +132,7 @@ def write_shards(
             write_json(directory / MANIFEST, manifest)
             (directory / PROGRESS).unlink()
         except OSError as error:
-            if error.errno in _DISK_ERRORS:
+            if disk_full(error):
                 raise OSError(
                     errno.ENOSPC,
                     f"No space left for the shards in {directory}. Free some, and prepare again: it goes on after the "

@@ -7,6 +7,7 @@ import numpy as np
 from zf_keras.arguments import check_choice
 from zf_keras.data.batches import Mapped
 from zf_keras.datasets.splits import load_splits
+from zf_keras.extras import optional_import
 
 FRAMES = ("pixels", "rows")
 BINARIZATIONS = ("stochastic", "static", "threshold")
@@ -67,10 +68,15 @@ def write_samples(samples, directory, manifest):
 
     Returns:
         List of the paths written.
-    """
-    from matplotlib import image
 
-    side = round(np.prod(samples.shape[1:]) ** 0.5)
+    Raises:
+        ValueError: so many steps are no square picture.
+    """
+    pixels = int(np.prod(samples.shape[1:]))
+    side = round(pixels**0.5)
+    if side * side != pixels:
+        raise ValueError(f"`length` must give square pictures. Received: {samples.shape[1]} steps, {pixels} pixels.")
+    image = optional_import("matplotlib.image", "datasets", "A picture")
     columns = int(np.ceil(len(samples) ** 0.5))
     rows = -(-len(samples) // columns)
     squares = samples.astype("float32").reshape(-1, side, side)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from zf_keras.extras import optional_import
+
 NOTES = range(21, 109)  # MIDI's numbers of a piano's keys
 STEP_SECONDS = 0.3
 MAX_FRAMES = 10**7
@@ -83,8 +85,4 @@ def _ticks(frame, step_seconds):
 
 
 def import_mido():
-    try:
-        import mido
-    except ImportError as error:
-        raise ImportError('MIDI files need mido: pip install "zf_keras[datasets]"') from error
-    return mido
+    return optional_import("mido", "datasets", "A MIDI file")

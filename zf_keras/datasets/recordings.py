@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from zf_keras.extras import optional_import
+
 BLOCK = 2**20  # samples that are read at once of a whole utterance
 UNKNOWN = 2**63 - 1  # libsndfile's length of what doesn't say it
 
@@ -46,11 +48,7 @@ def read_frames(path, frame_size=200, piece_frames=None, last="drop", channels="
 
 
 def import_soundfile():
-    try:
-        import soundfile
-    except (ImportError, OSError) as error:  # OSError where libsndfile is not there
-        raise ImportError('Audio needs soundfile: pip install "zf_keras[datasets]".') from error
-    return soundfile
+    return optional_import("soundfile", "datasets", "Audio")
 
 
 def open_recording(path):

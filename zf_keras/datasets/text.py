@@ -84,6 +84,8 @@ def prepare(
     """
     check_choice("level", level, LEVELS)
     check_choice("split", split, ("shares", "folders", "files"))
+    if not isinstance(suffixes, list | tuple) or not all(isinstance(each, str) for each in suffixes):
+        raise ValueError(f"`suffixes` must be a tuple of strings, such as ('.txt',). Received: suffixes={suffixes!r}.")
     if level == "characters":
         level = Characters(length, vocabulary_size, encoding)
     else:

@@ -1,7 +1,6 @@
 """Text as tokens, of characters or of the words of sentences; read in pieces, and never held whole."""
 
 import codecs
-import importlib
 import io
 import itertools
 import random
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from zf_keras.arguments import check_choice, check_positive_int
+from zf_keras.extras import optional_import
 
 UNKNOWN, START, END = range(3)
 PIECE = 2**20  # bytes that are read at once
@@ -264,10 +264,7 @@ def _punkt():
 
 
 def _package(name):
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ImportError(f'Words need {name.split(".")[0]}: pip install "zf_keras[datasets]".') from error
+    return optional_import(name, "datasets", "Text of words")
 
 
 def _checked(vocabulary_size, encoding, special):

@@ -19,7 +19,7 @@ from keras import ops
 
 from zf_keras._private import all_layers
 from zf_keras.arguments import check_choice
-from zf_keras.folders import whole_folder
+from zf_keras.files import whole_folder
 from zf_keras.heads import DistributionHead
 
 FORMATS = ("tf_saved_model", "onnx", "litert")

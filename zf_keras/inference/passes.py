@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from zf_keras.arguments import check_numbers
-from zf_keras.data import sequences as data_lib
+from zf_keras.data.sequences import is_arrays
 from zf_keras.seeds import SeedGenerator
 
 
@@ -15,7 +15,7 @@ def arrays(model, data):
     Raises:
         ValueError: names what is wrong with `data`.
     """
-    if not data_lib.is_arrays(data):
+    if not is_arrays(data):
         raise ValueError(f"Data must be an array or a dict of arrays. Received: {type(data)}.")
     model.check_data(data)
     data = data if isinstance(data, dict) else {"targets": data}

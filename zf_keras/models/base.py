@@ -4,13 +4,15 @@ Data flows one way. `call`: data -> `Sequences` -> the model's `context` and `in
 and terms, (batch, time) nats each. `compute_loss`: terms -> summed over the steps, weighed, averaged over the batch.
 """
 
+import threading
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
-from zf_keras._private import is_validation
+from zf_keras._private import Model, is_validation
 from zf_keras.arguments import (
     check_choice,
     check_finite,
@@ -22,14 +24,18 @@ from zf_keras.arguments import (
     optional,
 )
 from zf_keras.compiled import compiled
-from zf_keras.data import sequences as data_lib
+from zf_keras.data.checks import check
+from zf_keras.data.sequences import Sequences, is_concrete, sequences_of
+from zf_keras.data.streams import checked
 from zf_keras.export.model import export
+from zf_keras.files import whole_file
 from zf_keras.heads import DistributionHead, get_head, without_void
 from zf_keras.inference.generation import forecast, generate
 from zf_keras.inference.likelihood import log_likelihood
 from zf_keras.inference.passes import arrays, count_and_time
 from zf_keras.layers.lstm_stack import LSTMStack
 from zf_keras.models.arguments import signature
+from zf_keras.models.fitting import alone
 from zf_keras.presets.model import PresetsOfClass, from_preset, save_to_preset
 from zf_keras.seeds import SeedGenerator, seeded
 
@@ -45,7 +51,7 @@ class Steps(NamedTuple):
         return -self.terms["nll"]
 
 
-class SequenceModel(keras.Model):
+class SequenceModel(Model):
     """Base of all models.
 
     What a model defines:
@@ -120,7 +126,7 @@ class SequenceModel(keras.Model):
             num_classes=self.num_classes,
         )
         # Set past Keras's tracking of attributes: they are not layers of the model, and never built.
-        self.__dict__.update(output=output, _head_template=template)
+        self.__dict__.update(output=output, _head_template=template, lock=threading.RLock())
         self.tokens = template.tokens
         most = template.num_classes if self.tokens else None
         self.start_token = check_token("start_token", start_token, most)
@@ -290,6 +296,15 @@ class SequenceModel(keras.Model):
         arguments = {name: keras.saving.deserialize_keras_object(value) for name, value in config.items()}
         return cls(**without_void(arguments, latents=cls.noise_dim != 0))
 
+    def save(self, filepath, overwrite=True, zipped=None, **kwargs):
+        path = Path(filepath)
+        local = path.suffix == ".keras" and "://" not in str(filepath) and zipped is not False
+        if not local or (path.exists() and not overwrite):  # Keras asks before it overwrites
+            super().save(filepath, overwrite, zipped, **kwargs)
+            return
+        with whole_file(path) as partial:
+            super().save(partial, True, zipped, **kwargs)
+
     def save_own_variables(self, store):
         # Keras saves no seed generators; training goes on from a saved file with the same noise.
         super().save_own_variables(store)
@@ -305,15 +320,15 @@ class SequenceModel(keras.Model):
 
     def sequences(self, data, training=False):
         """`Sequences(inputs, targets, mask)` of an array or dict; in training `num_samples` rows of each."""
-        sequences = data_lib.sequences(data, self.start_token)
+        sequences = sequences_of(data, self.start_token)
         if not training or self.num_samples == 1:
             return sequences
-        return data_lib.Sequences(*(x if x is None else ops.repeat(x, self.num_samples, axis=0) for x in sequences))
+        return Sequences(*(x if x is None else ops.repeat(x, self.num_samples, axis=0) for x in sequences))
 
     def check_data(self, data):
         """Raises a `ValueError` that names what is wrong with `data`, an array or dict, if anything is."""
         features = self.features if self.built else None
-        data_lib.check(data, self._head_template, features, self.scores_inputs)
+        check(data, self._head_template, features, self.scores_inputs)
 
     def embed(self, frames):
         """Frames (..., features) or tokens (...) as the recurrences read them."""
@@ -370,12 +385,12 @@ class SequenceModel(keras.Model):
         Raises:
             ValueError: names what is wrong with `data` or `noise`.
         """
-        if data_lib.is_concrete(data):
+        if is_concrete(data):
             data = arrays(self, data)
         count, time = count_and_time(data)
         if noise is None:
             noise = self.draw_noise(count, time, self.seed_generator)
-        elif data_lib.is_concrete(noise):
+        elif is_concrete(noise):
             check_finite("noise", noise)
         expected = (count, time, self.noise_dim)
         if tuple(noise.shape) != expected:
@@ -403,22 +418,25 @@ class SequenceModel(keras.Model):
 
     def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
         _check_only_x(y, kwargs.get("sample_weight"))
-        x = data_lib.checked(x, self.check_data)
+        x = checked(x, self.check_data)
         if validation_data is not None:
             # A tuple is (x, y, sample_weight), as Keras has it.
             first, *rest = validation_data if isinstance(validation_data, tuple) else (validation_data,)
             _check_only_x(*rest)
-            validation_data = data_lib.checked(first, self.check_data)
-        return super().fit(x, None, *args, validation_data=validation_data, **kwargs)
+            validation_data = checked(first, self.check_data)
+        with alone(self):
+            return super().fit(x, None, *args, validation_data=validation_data, **kwargs)
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
         _check_only_x(y, kwargs.get("sample_weight"))
         if not is_validation(kwargs):
-            x = data_lib.checked(x, self.check_data)
-        return super().evaluate(x, None, *args, **kwargs)
+            x = checked(x, self.check_data)
+        with alone(self):
+            return super().evaluate(x, None, *args, **kwargs)
 
     def predict(self, x, *args, **kwargs):
-        return super().predict(data_lib.checked(x, self.check_data), *args, **kwargs)
+        with alone(self):
+            return super().predict(checked(x, self.check_data), *args, **kwargs)
 
     # Services: functions of a model.
 

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from zf_keras.folders import whole_folder
+from zf_keras.files import whole_folder
 from zf_keras.presets import files, weights
 from zf_keras.presets.assets import checked_statistics, checked_vocabulary, write_assets
 from zf_keras.presets.cards import card as make_card

@@ -1,0 +1,92 @@
+"""What a model accepts as data; errors name what it does not."""
+
+import numpy as np
+
+from zf_keras.data.sequences import KEYS
+
+
+def check(data, head, features=None, check_inputs=False):
+    """Raises a `ValueError` that names what is wrong with `data`, or returns nothing.
+
+    Args:
+        data: array or dict, as for every model.
+        head: the model's output head.
+        features: dict or `None`. {"inputs": int, "targets": int}: the features that a built model was
+            built for.
+        check_inputs: bool. Whether the inputs too are scored by a head like `head`.
+    """
+    if not isinstance(data, dict):
+        data = {"targets": data}
+    unknown = sorted(set(data) - set(KEYS))
+    if unknown:
+        raise ValueError(f"Data may have the keys {', '.join(KEYS)}. Received the key {unknown[0]!r}.")
+    if data.get("targets") is None and data.get("inputs") is None:
+        raise ValueError("Data needs `targets` or `inputs`. Received neither.")
+    arrays = {key: _as_array(key, value) for key, value in data.items() if value is not None}
+    frames = {key: value for key, value in arrays.items() if key != "mask"}
+    mask = arrays.get("mask")
+    rank, axes = (2, "(batch, time)") if head.tokens else (3, "(batch, time, features)")
+    for key, x in frames.items():
+        if x.ndim != rank:
+            raise ValueError(f"`{key}` must have {rank} axes, {axes}. Received: shape={x.shape}.")
+        if 0 in x.shape:
+            raise ValueError(f"`{key}` is empty. Received: shape={x.shape}.")
+        if features is not None and not head.tokens and x.shape[2] != features[key]:
+            raise ValueError(
+                f"`{key}` must have {features[key]} features, which the model was built for. Received: shape={x.shape}."
+            )
+    leading = {key: x.shape[:2] for key, x in frames.items()}
+    if len(set(leading.values())) > 1:
+        raise ValueError(f"`inputs` and `targets` must have the same batch and time. Received: {leading}.")
+    batch_and_time = next(iter(leading.values()))
+    # Of inputs without targets the first frame is given, so that at least two must be there.
+    least = 1 if "targets" in frames else 2
+    if batch_and_time[1] < least:
+        raise ValueError(f"`inputs` without `targets` need at least 2 steps. Received: shape={batch_and_time}.")
+    if mask is not None:
+        _check_mask(mask, batch_and_time, least)
+    valid = slice(None) if mask is None else mask.astype(bool)
+    for key, x in frames.items():
+        values = x[valid]
+        if np.issubdtype(values.dtype, np.inexact) and not np.isfinite(values).all():
+            where = np.argwhere(~np.isfinite(x) & (True if mask is None else _like(mask, x)))[0]
+            raise ValueError(f"`{key}` holds {x[tuple(where)]} at index {tuple(map(int, where))}.")
+        if key == "targets" or "targets" not in frames or head.tokens or check_inputs:
+            head.check_values(key, values)
+
+
+def _like(mask, x):
+    return mask.astype(bool).reshape(mask.shape + (1,) * (x.ndim - mask.ndim))
+
+
+def _as_array(key, value):
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"`{key}` must be one array; pad sequences of different lengths. {error}") from error
+    if array.dtype.name == "bfloat16":
+        array = array.astype("float32")
+    if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool) or np.iscomplexobj(array):
+        raise ValueError(f"`{key}` must be real numbers. Received: dtype={array.dtype}.")
+    return array
+
+
+def _check_mask(mask, shape, least):
+    if mask.shape != shape:
+        raise ValueError(
+            f"`mask` must have the batch and time of the sequences, {shape}. Received: shape={mask.shape}."
+        )
+    if not np.isin(mask, (0, 1)).all():
+        raise ValueError(f"`mask` must hold 0 and 1 (or booleans). Received: {mask[~np.isin(mask, (0, 1))][0]}.")
+    mask = mask.astype(bool)
+    holes = (mask[:, 1:] & ~mask[:, :-1]).any(axis=1)
+    if holes.any():
+        row = int(np.argmax(holes))
+        raise ValueError(
+            f"`mask` must be padded on the right: true, then false. Row {row} has a valid step after a masked one."
+        )
+    short = ~mask[:, least - 1]
+    if short.any():
+        raise ValueError(
+            f"Row {int(np.argmax(short))} of `mask` has fewer valid steps than the {least} that a sequence needs."
+        )
