@@ -1,13 +1,13 @@
-"""What surrounds Keras's fit, evaluate and predict: a lock, and values that are whole after an error."""
+"""Around Keras's fit, evaluate and predict: one at a time of a model, and its values whole after an error."""
 
 import contextlib
 
 
 @contextlib.contextmanager
 def alone(model):
-    """One fit, evaluate or predict of a model at a time. Whatever ends it, the model keeps the values of the last whole step.
+    """One fit, evaluate or predict of a model at a time; whatever ends it, the values of the last whole step stay.
 
-    On JAX the trainer holds these until it is done. A callback may evaluate the model that is fitted.
+    On JAX those are in the trainer's hands until it is done. A callback may evaluate the model that is fitted.
     """
     settle = getattr(model, "jax_state_sync", lambda: None)
     with model.lock:
