@@ -1,11 +1,13 @@
 """Likelihoods of a model: the importance-weighted bound, exact without latents."""
 
+import keras
 import numpy as np
 from keras import ops
 
 from zf_keras.arguments import check_numbers, check_positive_int, check_size
 from zf_keras.compiled import compiled
-from zf_keras.inference.passes import arrays, count_and_time, passes
+from zf_keras.data.sequences import is_arrays
+from zf_keras.inference.passes import arrays, count_and_time, generator, passes
 from zf_keras.probability import float32
 
 
@@ -16,7 +18,7 @@ def log_likelihood(model, data, num_samples=1, seed=None, batch_size=128, verbos
     (Burda et al. 2016, eq. 8). With one sample its mean is the ELBO.
 
     Args:
-        data: array or dict.
+        data: array or dict, or a finite stream of them: `Batches` (one pass), a `tf.data.Dataset`.
         num_samples: int. K. Defaults to `1`.
         seed: int or `None`. The same seed gives the same draws; `None` continues the model's own.
         batch_size: int. How many (sequence, sample) pairs are computed at a time, which bounds the
@@ -31,12 +33,28 @@ def log_likelihood(model, data, num_samples=1, seed=None, batch_size=128, verbos
     """
     check_size("num_samples", num_samples)
     check_positive_int("batch_size", batch_size)
+    random = generator(model, seed)
+    if is_arrays(data) or not hasattr(data, "__iter__") or isinstance(data, list | tuple | str):
+        return _bounds(model, data, num_samples, random, batch_size, verbose)
+    progress = keras.utils.Progbar(len(data) if hasattr(data, "__len__") else None) if verbose else None
+    bounds = []
+    for batch in data:
+        batch = keras.utils.unpack_x_y_sample_weight(batch)[0]
+        bounds.append(_bounds(model, batch, num_samples, random, batch_size, verbose=0))
+        if progress:
+            progress.add(1)
+    if not bounds:
+        raise ValueError("`data` is a stream without batches.")
+    return np.concatenate(bounds)
+
+
+def _bounds(model, data, num_samples, random, batch_size, verbose):
     data = arrays(model, data)
     num_samples = num_samples if model.noise_dim else 1
     count, _ = count_and_time(data)
     check_numbers(count * num_samples, num_samples=num_samples)
     rows = np.repeat(np.arange(count), num_samples)
-    log_weights = [log_weight(model, *batch) for batch in passes(model, data, rows, seed, batch_size, verbose)]
+    log_weights = [log_weight(model, *batch) for batch in passes(model, data, rows, random, batch_size, verbose)]
     log_weights = np.concatenate([ops.convert_to_numpy(w) for w in log_weights])[: len(rows)]
     return log_mean_exp(log_weights.astype("float64").reshape(count, num_samples)).astype("float32")
 

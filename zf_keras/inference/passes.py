@@ -36,8 +36,8 @@ def count_and_time(data):
 
 
 def generator(model, seed):
-    """A seed generator: of `seed`, or the model's own for `None`."""
-    return model.seed_generator if seed is None else SeedGenerator(seed)
+    """A seed generator: of `seed`, that itself, or the model's own for `None`."""
+    return model.seed_generator if seed is None else SeedGenerator.of(seed)
 
 
 def batches_of_rows(rows, batch_size, verbose=0):
