@@ -64,11 +64,12 @@ def test_every_argument_is_documented(name):
 def test_readme(names):
     """A minute of training is cut to an epoch."""
     readme = (pathlib.Path(__file__).parent.parent / "README.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    code = "\n".join(re.findall(r"```python\n(.*?)```", readme, re.DOTALL))
     assert "epochs=30" in code
     exec(code.replace("epochs=30", "epochs=1, verbose=0"), names)
     assert names["endings"].shape == (10, 4, 3, 8)
     assert names["latents"].mean.shape == (250, 8, 16)
+    assert names["scores"].shape == (8,) and names["continued"].shape == (3, 8, 2, 8)
 
 
 def names_of_docs(page):

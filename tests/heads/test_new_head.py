@@ -77,4 +77,4 @@ def test_every_file_of_heads_is_there():
     files = {path.stem for path in pathlib.Path(zf_keras.heads.__file__).parent.glob("*.py")}
     modules = {cls.__module__.rpartition(".")[2] for cls in OUTPUTS.values()}
     assert files == modules | {"__init__", "head", "registry"}
-    assert list(OUTPUTS) == ["bernoulli", "categorical", "gaussian", "gaussian_mixture"]
+    assert {"bernoulli", "categorical", "gaussian", "gaussian_mixture"} <= set(OUTPUTS)

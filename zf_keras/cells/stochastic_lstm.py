@@ -106,7 +106,7 @@ class StochasticLSTMCell(keras.layers.Layer):
         return ops.concatenate([i, ops.ones_like(f), g, o])
 
     def step_weights(self, network=None):
-        """`StepWeights` with `network` (the prior, say) in the place of the posterior.
+        """`StepWeights` with `network`, such as the prior, instead of the posterior.
 
         `network` is a `GaussianNetwork` whose first `units` inputs are h_{t-1}.
         """

@@ -1,4 +1,4 @@
-"""Samples and forecasts of a model: its step, the latent drawn from the prior, in a loop.
+"""Samples and forecasts of a model: its step in a loop, with z_t drawn from the prior.
 
 x_1 a start frame;  params_t, state_t = step(state_{t-1}, x_t, noise_t);  y_t ~ p(params_t);  x_{t+1} = y_t
 
@@ -21,14 +21,14 @@ def generate(model, batch_size=1, length=100, prompt=None, temperature=1.0, seed
     """Draws sequences from the model.
 
     Args:
-        batch_size: int. How many. Defaults to `1`.
+        batch_size: int. Number of sequences. Defaults to `1`.
         length: int. Steps of each, those of the prompt included. Defaults to `100`.
         prompt: array (batch_size, steps, features) or (batch_size, steps) of tokens, or one such sequence
             for all (1, ...); the first frames of the result. The state after it is drawn from the posterior
             given the prompt. Defaults to `None`.
         temperature: positive float. Divides the output's logits and multiplies its standard
             deviations. Defaults to `1.0`.
-        seed: int or `None`. The same seed gives the same draws; `None` goes on with the model's own.
+        seed: int or `None`. The same seed gives the same draws; `None` continues the model's own.
 
     Returns:
         NumPy array (batch_size, length, features), or (batch_size, length) of tokens.
@@ -62,15 +62,15 @@ def generate(model, batch_size=1, length=100, prompt=None, temperature=1.0, seed
 def forecast(model, prompt, horizon, num_samples, temperature=1.0, seed=None, batch_size=128):
     """Draws what may come after each of some sequences.
 
-    What of a prompt does not depend on its latents is computed once, and the latents of each sample path are a draw
-    of their own from the posterior given the prompt.
+    What does not depend on the latents of a prompt is computed once. Each sample path has its own draw of them, from
+    the posterior given the prompt.
 
     Args:
         prompt: array (batch, steps, features) or (batch, steps) of tokens.
         horizon: int. Steps to forecast.
         num_samples: int. Sample paths for each sequence.
         temperature: positive float. As for `generate`.
-        seed: int or `None`. The same seed and `batch_size` give the same draws; `None` goes on with the model's own.
+        seed: int or `None`. The same seed and `batch_size` give the same draws; `None` continues the model's own.
         batch_size: int. How many (sequence, sample) pairs are computed at a time, which bounds the memory. Defaults
             to `128`.
 
@@ -107,7 +107,7 @@ def check_can_generate(model):
         raise ValueError("The model is not built: fit it, load it, or call it on a batch before it generates.")
     if model.features["inputs"] != model.features["targets"]:
         raise ValueError(
-            "A model generates where its inputs are its targets a step earlier. This one was built for "
+            "A model can generate only if its inputs are its targets a step earlier. This one was built for "
             f"inputs of {model.features['inputs']} and targets of {model.features['targets']} features."
         )
     if not model.lagged:
@@ -147,14 +147,14 @@ def state_after(model, prompt, noise):
 
 @compiled
 def context_of(model, prompt):
-    """What the model makes of a prompt that does not depend on latents."""
+    """The model's `context` of a prompt: what does not depend on latents."""
     sequences = model.sequences(prompt)
     return model.context(model.embed(sequences.inputs), model.embed(sequences.targets), None, False)
 
 
 @compiled
 def state_given_context(model, prompt, context, noise):
-    """As `state_after`, of a context that is known."""
+    """As `state_after`, where the context is known."""
     sequences = model.sequences(prompt)
     return model.infer(model.embed(sequences.inputs), context, sequences, noise, False)[1]
 
@@ -164,7 +164,7 @@ def draw_frames(model, state, x, noise, frame_noise, temperature, *latents, deco
     """Frames (batch, time, ...) that follow a state.
 
     Args:
-        state, x: before the first step, and its input: a frame.
+        state, x: the state before the first step, and its input, a frame.
         noise, frame_noise: (batch, time, ...), of `model.draw_noise` and of the head's `noise`.
         temperature: scalar tensor.
         *latents: z (batch, time, latent_dim), or nothing for draws from the prior.
@@ -199,7 +199,7 @@ def _rows_of(contexts, rows):
 
 
 def _continued(model, known, context, length, random, temperature):
-    """So many frames that follow the known ones of each row, a NumPy array."""
+    """`length` frames that follow the known ones of each row, a NumPy array."""
     noise = model.draw_noise(*known.shape[:2], random)
     state = state_given_context(model, ops.convert_to_tensor(known), context, noise)
     return _drawn(model, state, model.head.as_values(known[:, -1]), len(known), length, random, temperature)

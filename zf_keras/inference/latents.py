@@ -1,4 +1,4 @@
-"""Latents of a model: read off sequences, and sequences off latents."""
+"""The latents of sequences, and sequences between two latents."""
 
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ def encode(model, data, seed=None, batch_size=128, verbose="auto"):
 
     Args:
         data: array or dict.
-        seed: int or `None`. The same seed gives the same samples; `None` goes on with the model's own.
+        seed: int or `None`. The same seed gives the same samples; `None` continues the model's own.
         batch_size: int. Sequences computed at a time. Defaults to `128`.
         verbose: `"auto"`, 0 or 1. As for `log_likelihood`.
 
@@ -65,9 +65,9 @@ def interpolate(model, first, second, num_points=11, decode="mode", seed=None):
         first: array (batch, time, features) or (batch, time) of tokens.
         second: array of the same shape.
         num_points: int. Values of a, the two ends included. Defaults to `11`.
-        decode: `"mode"`, each frame the most probable given those before and whatever else the model draws at
-            its mean, or `"sample"`, a draw. Defaults to `"mode"`.
-        seed: int or `None`. The same seed gives the same draws; `None` goes on with the model's own.
+        decode: `"mode"`, each frame is the most probable given those before, and other draws of the model are at
+            their means, or `"sample"`, a draw. Defaults to `"mode"`.
+        seed: int or `None`. The same seed gives the same draws; `None` continues the model's own.
 
     Returns:
         NumPy array (num_points, batch, time, features), or (num_points, batch, time) of tokens.
@@ -81,7 +81,7 @@ def interpolate(model, first, second, num_points=11, decode="mode", seed=None):
     first, second = check_frames(model, "first", first), check_frames(model, "second", second)
     if first.shape != second.shape:
         raise ValueError(
-            f"`first` and `second` must be of one shape. Received: shapes {first.shape} and {second.shape}."
+            f"`first` and `second` must have the same shape. Received: shapes {first.shape} and {second.shape}."
         )
     random = generator(model, seed)
     seeds = keras.random.randint((2,), 0, 2**31 - 1, seed=random)

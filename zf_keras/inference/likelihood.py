@@ -20,7 +20,7 @@ def log_likelihood(model, data, num_samples=1, seed=None, batch_size=128, verbos
     Args:
         data: array or dict, or a finite stream of them: `Batches` (one pass), a `tf.data.Dataset`.
         num_samples: int. K. Defaults to `1`.
-        seed: int or `None`. The same seed gives the same draws; `None` goes on with the model's own.
+        seed: int or `None`. The same seed gives the same draws; `None` continues the model's own.
         batch_size: int. How many (sequence, sample) pairs are computed at a time, which bounds the
             memory. Defaults to `128`.
         verbose: `"auto"`, 0 or 1. Whether to show a progress bar; `"auto"` does for more than one pass.

@@ -21,7 +21,7 @@ class AuxiliaryDecoder(keras.layers.Layer):
         units: int. Size of b_t.
         hidden_units: int. Size of the hidden layer.
         cost: `"gaussian"` for -log N(b_t; tanh mu, sigma^2), or `"l2"` for the squared distance
-            ||b_t - tanh mu||^2, which is, but for a constant, the Gaussian cost with variance 1/2. Defaults to
+            ||b_t - tanh mu||^2, which is the Gaussian cost with variance 1/2 up to a constant. Defaults to
             `"gaussian"`.
         clip: float or `None`. mu and log sigma^2 are clipped to [-clip, clip]. Defaults to `8.0`.
 

@@ -35,9 +35,9 @@ class BackwardEncoder(keras.layers.Layer):
 
     Args:
         units: int. Size of the state b_t.
-        num_layers: int. LSTM layers, one on the other; b_t is the state of the last. Defaults to `1`.
+        num_layers: int. Stacked LSTM layers; b_t is the state of the last. Defaults to `1`.
         dropout: float. Rate between layers, in training. Defaults to `0.0`.
-        seed: int, `keras.random.SeedGenerator` or `None`. Of the dropout.
+        seed: int, `keras.random.SeedGenerator` or `None`. Seed of the dropout.
 
     Call arguments:
         sequences: tensor (batch, time, features).
@@ -46,7 +46,7 @@ class BackwardEncoder(keras.layers.Layer):
         training: bool. Whether to drop.
 
     Returns:
-        Tensor (batch, time, units). What stands at masked steps is without meaning.
+        Tensor (batch, time, units). Values at masked steps have no meaning.
 
     Example:
 

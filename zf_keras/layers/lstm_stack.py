@@ -1,4 +1,4 @@
-"""Deterministic LSTM layers, one on the other."""
+"""Stacked deterministic LSTM layers."""
 
 import keras
 from keras import ops
@@ -15,7 +15,7 @@ class LSTMStack(keras.layers.Layer):
         units: int. Size of every layer's state.
         num_layers: int. With 0 the outputs are the inputs. Defaults to `1`.
         dropout: float. Rate between layers, in training. Defaults to `0.0`.
-        seed: int, `keras.random.SeedGenerator` or `None`. Of the dropout.
+        seed: int, `keras.random.SeedGenerator` or `None`. Seed of the dropout.
 
     Call arguments:
         inputs: tensor (batch, time, features).

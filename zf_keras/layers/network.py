@@ -50,11 +50,11 @@ class Network(keras.layers.Layer):
         return self.finish(self.linear(inputs))
 
     def finish(self, params):
-        """What the outputs of the linear layer are returned as."""
+        """The network's output, from that of the linear layer."""
         return params
 
     def precomputed(self, x):
-        """What x (..., features), the last of the inputs, known before a time loop, adds to the hidden layer."""
+        """What x (..., features), the last inputs, known before a time loop, adds to the hidden layer."""
         kernel = ops.cast(self.hidden.kernel, self.compute_dtype)[-x.shape[-1] :]
         return ops.matmul(x, kernel) + ops.cast(self.hidden.bias, self.compute_dtype)
 
@@ -127,13 +127,13 @@ class NetworkStep(NamedTuple):
     finish: Callable
 
     def __call__(self, x, precomputed=None):
-        """The network of x (batch, dim), and of what `Network.precomputed` gave for this step, with more inputs."""
+        """The network's output for x (batch, dim), and for further inputs, as `Network.precomputed` gave them."""
         hidden = self.hidden(x) if precomputed is None else self.hidden(x) + precomputed
         return self.finish(self.linear(clipped_leaky_relu(hidden)))
 
 
 class StandardNormal(keras.layers.Layer):
-    """A prior N(0, I), in the place of a `GaussianNetwork`.
+    """A prior N(0, I), instead of a `GaussianNetwork`.
 
     Args:
         dim: int. Dimension of the Gaussian.

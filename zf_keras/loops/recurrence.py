@@ -1,4 +1,4 @@
-"""Loops that are trained: what they multiply by, and the gradient of it."""
+"""Trained loops: the weights that they multiply by, and their gradient."""
 
 import functools
 
@@ -25,9 +25,9 @@ class Affine:
 def recurrence(step, weights, state, inputs):
     """Runs `step` over the leading (time) axis, to be differentiated.
 
-    Automatic differentiation adds every step's weight gradients inside the loop. On JAX it is asked for the gradients
-    of what each `Affine` gave at each step; with what it was given, they make the gradient of its weights in one
-    matrix product after the loop. (On TensorFlow this was slower than leaving it to the loop.)
+    Automatic differentiation adds every step's weight gradients inside the loop. On JAX it computes the gradients of
+    each `Affine`'s outputs instead. After the loop, one matrix product of these and of the inputs gives the gradient
+    of the weights. (On TensorFlow this was slower than leaving it to the loop.)
 
     Args:
         step: function. `(weights, state, inputs_t) -> (state, outputs_t)`; calls each `Affine` of `weights` once.

@@ -12,8 +12,7 @@ else:
 def scan(step, state, inputs, reverse=False):
     """Runs `step` over the leading (time) axis.
 
-    `keras.ops.scan` asks on TensorFlow that outputs have the structure of the state; this one does
-    not.
+    On TensorFlow, `keras.ops.scan` requires outputs with the structure of the state; this one does not.
 
     Args:
         step: function. `(state, inputs_t) -> (state, outputs_t)`, each a nest of tensors.
@@ -43,7 +42,7 @@ def _while_loop(step, state, inputs, reverse):
     def time(count):
         return length - 1 - count if reverse else count
 
-    # Taken for the structure and shapes of the outputs alone; a graph leaves it out.
+    # Run only for the structure and shapes of the outputs; a graph leaves it out.
     _, outputs = step(state, tf.nest.map_structure(lambda x: x[0], inputs))
     arrays = [tf.TensorArray(x.dtype, size=length, element_shape=x.shape) for x in tf.nest.flatten(outputs)]
 

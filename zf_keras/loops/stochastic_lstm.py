@@ -19,9 +19,9 @@ from zf_keras.probability import reparametrized
 
 
 class StepWeights(NamedTuple):
-    """What multiplies inside the loop. H units, Z latent, D hidden units of the latent network."""
+    """What multiplies inside the loop. H units, Z size of z_t, D hidden units of f_q or f_p."""
 
-    recurrent: Any  # [U, W_h] (H, 4H + D): h_{t-1} to the gates and to the latent network
+    recurrent: Any  # [U, W_h] (H, 4H + D): h_{t-1} to the gates and to f_q or f_p
     latent: Any  # (Z, 4H): z_t to the gates
     params: Any  # (D, 2Z): hidden layer to mean and log-variance
     params_bias: Any  # (2Z,)

@@ -5,19 +5,19 @@ from typing import Any, TypedDict
 
 OF_ALL = """\
         hidden_units: int. Size of the networks' hidden layers. Defaults to `units`.
-        num_components: int. Components of `"gaussian_mixture"`, for it alone. Defaults to `20`.
-        num_classes: int. Tokens of `"categorical"`, for it alone.
+        num_components: int. Components of `"gaussian_mixture"`, only for that output. Defaults to `20`.
+        num_classes: int. Tokens of `"categorical"`, only for that output.
         output_network: f_o, `"mlp"` (one hidden layer) or `"linear"`; a `DistributionHead` has its own. Defaults to
             `"{output_network}"`.
         embedding_dim: int or `None`. Size of a linear embedding of frames, or an embedding table of tokens, of
             x_t and y_t; `None` for frames as they are and one-hot tokens. Defaults to `None`.
         start_token: int. x_1 of token data. Defaults to `0`.
-        num_layers: int. LSTM layers, one on the other. {layers}Defaults to `1`.
+        num_layers: int. Stacked LSTM layers{layers}. Defaults to `1`.
         dropout: float. Rate on embedded x_t and y_t and between layers, in training. Defaults to `0.0`.
         word_dropout: float. Rate at which x_t is hidden from the forward network in training, for tokens (Bowman
             et al. 2016). Defaults to `0.0`.
-        unknown_token: int or `None`. What is read in the place of a hidden word; `None` for zeros in the place
-            of its embedding. Defaults to `None`.
+        unknown_token: int or `None`. Token that is read instead of a hidden word; `None` for zeros instead of
+            its embedding. Defaults to `None`.
         seed: int or `None`. Seed of the initial weights and of the model's own random numbers.
 """
 OF_LATENT = """\
@@ -35,7 +35,7 @@ OUTPUT = """\
 
 
 class OfAll(TypedDict, total=False):
-    """What every model takes beside its own arguments; for editors. `signature` reads the constructors."""
+    """Arguments that every model takes, for editors; `signature` reads the constructors."""
 
     hidden_units: int | None
     num_components: int
@@ -53,7 +53,7 @@ class OfAll(TypedDict, total=False):
 
 
 class OfLatent(OfAll, total=False):
-    """What every model with latents takes beside its own arguments."""
+    """Arguments that every model with latents takes."""
 
     kl_weight: Any
     free_nats: float
@@ -81,12 +81,12 @@ def documented(layers="", latent=True, output_network="mlp"):
     """Class decorator: fills in `{output}` and `{shared}` among the arguments of a docstring.
 
     Args:
-        layers: str. What `num_layers` means for the model, a sentence.
+        layers: str. Where the model has its `num_layers`, to follow "Stacked LSTM layers ".
         latent: bool. Whether the model has latents.
         output_network: str. Default of the argument.
     """
     shared = (OF_LATENT if latent else "") + OF_ALL.format(
-        layers=f"{layers} " if layers else "", output_network=output_network
+        layers=f" {layers}" if layers else "", output_network=output_network
     )
 
     def document(cls):

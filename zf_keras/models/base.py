@@ -57,16 +57,16 @@ class SequenceModel(Model):
     What a model defines:
 
     - `build_networks(input_dim, target_dim)`: its layers; `head_input_dim`, where f_o reads more than `units` numbers.
-    - `context(x, y, mask, training)`: what it makes of a sequence that depends on no latent; nothing by default.
+    - `context(x, y, mask, training)`: what it computes from a sequence without any latent; nothing by default.
     - `infer(x, context, sequences, noise, training)`: `Steps` of a batch with its terms, and the last state.
     - `initial_state(batch_size)`, `step_weights(source)` and `step(weights, state, x, noise, context, latent)`: one
-      step, for whoever goes step by step.
+      step, for generation and filters.
     - `loss_weights`, where it has further terms; `same_features_reason` and `scores_inputs`, where they differ.
 
     Every constructor argument is kept as an attribute of its name; `get_config` needs nothing else.
     """
 
-    #: The constructor's argument. (In Keras a property, which only functional models have a use for.)
+    #: The constructor's argument. (In Keras it is a property that only functional models use.)
     output = None
     #: Standard-normal numbers that a step draws.
     noise_dim = 0
@@ -119,7 +119,7 @@ class SequenceModel(Model):
         if output_network is None and not own_head:
             output_network = self.default_output_network
         self.output_network = output_network
-        # Beside a head of the user's they are those of the latent's networks, if there are any.
+        # With a head of the user's, `hidden_units` is for the networks of the latent, if there are any.
         head_hidden_units = self.hidden_units
         if own_head:
             head_hidden_units = hidden_units if type(self).noise_dim == 0 else None
@@ -130,7 +130,7 @@ class SequenceModel(Model):
             num_components=self.num_components,
             num_classes=self.num_classes,
         )
-        # Past Keras's tracking of attributes: they are no layers of the model, and never built.
+        # Set past Keras's tracking of attributes: they are not layers of the model, and never built.
         self.__dict__.update(output=output, _head_template=template, lock=threading.RLock())
         self.tokens = template.tokens
         most = template.num_classes if self.tokens else None
@@ -162,7 +162,7 @@ class SequenceModel(Model):
         return stack
 
     def context(self, x, y, mask, training):
-        """What the model makes of a batch that depends on no latent: a nest of tensors (batch, ...).
+        """What the model computes from a batch without any latent: a nest of tensors (batch, ...).
 
         Args:
             x: tensor (batch, time, input_dim), embedded inputs.
@@ -177,7 +177,7 @@ class SequenceModel(Model):
 
         Args:
             x: tensor (batch, time, input_dim), embedded inputs.
-            context: what `context` gave.
+            context: what `context` returned.
             sequences: `Sequences`, what is scored.
             noise: tensor (batch, time, noise_dim).
             training: bool or `None`. Whether to drop.
@@ -200,16 +200,16 @@ class SequenceModel(Model):
         return ()
 
     def step(self, weights, state, x, noise, context=None, latent=None):
-        """One step, the same that `infer` takes over all of a sequence.
+        """One step, the same as each of those that `infer` takes.
 
         Args:
             weights: of `step_weights`.
             state: nest of tensors (batch, ...), as of `initial_state`.
             x: tensor (batch, input_dim), embedded x_t.
             noise: tensor (batch, noise_dim).
-            context: tensor (batch, ...), what the posterior reads of the sequence at this step, for a latent drawn
-                from the posterior, with weights of that source. Defaults to `None`, the prior.
-            latent: tensor (batch, latent_dim), z_t itself where it is given. Defaults to `None`.
+            context: tensor (batch, ...), what the posterior reads of the sequence at this step, if z_t is drawn from
+                the posterior; `weights` are then of that source. Defaults to `None`: z_t is drawn from the prior.
+            latent: tensor (batch, latent_dim), z_t itself, if it is given. Defaults to `None`.
 
         Returns:
             `Steps` of the one step, (batch, ...) each, without terms, and the state after it.
@@ -269,7 +269,7 @@ class SequenceModel(Model):
 
     @property
     def same_features_reason(self):
-        """What asks for inputs and targets of the same features, or `None`."""
+        """What requires inputs and targets to have the same features, or `None`."""
         return "embedding_dim" if self.embedding_dim else None
 
     def _check_same_features(self, inputs, targets):
@@ -321,7 +321,7 @@ class SequenceModel(Model):
         store["noise"] = ops.convert_to_numpy(self.seed_generator.state)
 
     def load_own_variables(self, store):
-        variables = {key: store[key] for key in store.keys()}  # noqa: SIM118, it has no other way
+        variables = {key: store[key] for key in store.keys()}  # noqa: SIM118, it cannot be iterated otherwise
         if "noise" in variables:
             self.seed_generator.state.assign(np.asarray(variables.pop("noise")))
         super().load_own_variables(variables)
@@ -368,7 +368,7 @@ class SequenceModel(Model):
         return ops.where(ops.expand_dims(dropped, -1), ops.zeros_like(embedded), embedded)
 
     def draw_noise(self, batch_size, time, generator):
-        """Standard-normal noise (batch_size, time, noise_dim), the same under every precision but for rounding."""
+        """Standard-normal noise (batch_size, time, noise_dim), the same under every precision, up to rounding."""
         noise = keras.random.normal((batch_size, time, self.noise_dim), dtype="float32", seed=generator)
         return ops.cast(noise, self.compute_dtype)
 
@@ -388,7 +388,7 @@ class SequenceModel(Model):
 
         Args:
             data: array or dict.
-            noise: tensor (batch, time, noise_dim) in the place of the standard-normal draw. Defaults to a draw.
+            noise: tensor (batch, time, noise_dim), instead of a standard-normal draw. Defaults to a draw.
 
         Returns:
             Dict of tensors (batch,), in nats a sequence.

@@ -41,10 +41,10 @@ class LatentModel(SequenceModel):
         kl_weight: float or `keras.optimizers.schedules.LearningRateSchedule`. w, constant or over
             training updates (`KLAnnealing`). The count of updates is saved with the model. Defaults to `1.0`.
         free_nats: float. The KL cost of a step is max(free_nats, KL_t), in nats (Kingma et al. 2016, eq. 15, with
-            one group a step). Then "kl" stays the true KL, and "kl_cost" is what the loss has. Defaults to `0.0`.
+            one group a step). Then "kl" remains the true KL, and the loss has "kl_cost". Defaults to `0.0`.
         clip: float or `None`. Bound of mean and log-variance of the latent's Gaussians. Defaults to `8.0`.
         num_samples: int. K > 1 trains on the importance-weighted bound of K draws a sequence (Burda et al. 2016,
-            eq. 8) in the place of nll + w * kl; the weight w then multiplies log q(z) - log p(z). Validation is
+            eq. 8) instead of nll + w * kl; the weight w then multiplies log q(z) - log p(z). Validation is
             on one draw. Defaults to `1`.
         bag_of_words: float. Weight of "bow_nll", the cost of the words to come given z_t (Zhao et al. 2017,
             here for a latent at every step): the mean of -log p(y_s | z_t) over s >= t. Defaults to `0.0`.
@@ -122,7 +122,7 @@ class LatentModel(SequenceModel):
         return (zeros, zeros), self.upper.initial_state(batch_size)
 
     def run_upper(self, h, training):
-        """What the layers above make of h (batch, time, units), and their last states."""
+        """Outputs of the layers above for h (batch, time, units), and their last states."""
         return self.upper(self.drop(h, training) if self.num_layers > 1 else h, training=training)
 
     # Terms, loss and metrics.
@@ -157,7 +157,7 @@ class LatentModel(SequenceModel):
         self.updates = self.add_weight(shape=(), dtype="int", initializer="zeros", trainable=False, name="updates")
 
     def latent_steps(self, sequences, output, prior, posterior, latent, **terms):
-        """`LatentSteps` of a batch, with the terms of all models before those of its own."""
+        """`LatentSteps` of a batch: the terms that all models have, then the model's own."""
         kl = posterior.kl(prior)
         shared = {"nll": -self.head.log_prob(output, sequences.targets), "kl": kl}
         if self.free_nats:
@@ -216,7 +216,7 @@ class LatentModel(SequenceModel):
 
 
 def nonzero(**weights):
-    """Those of some terms' weights that are not zero: a term of weight zero is left out with its network."""
+    """The weights that are not zero: a term of weight zero is left out, with its network."""
     return {name: weight for name, weight in weights.items() if weight}
 
 

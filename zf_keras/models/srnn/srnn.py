@@ -29,7 +29,7 @@ class Context(NamedTuple):
     last: Any  # the state of the deterministic LSTM after the last step
 
 
-@documented(layers="Of the recurrence and, with `smoothing`, of the backward LSTM.")
+@documented(layers="of the recurrence and, with `smoothing`, of the backward LSTM")
 @keras.saving.register_keras_serializable("zf_keras")
 class SRNN(LatentModel):
     """SRNN: a state-space model on top of a deterministic RNN; its time loop is over z alone.
@@ -92,9 +92,9 @@ class SRNN(LatentModel):
         return self.latent_steps(sequences, output, p, q, z), (last, last_z)
 
     def transition(self, weights, z, inputs, latent=None):
-        """z_{t-1} to z_t, drawn from the first of some networks; the mean of a second, the prior, is added to its own.
+        """From z_{t-1} to z_t, drawn from the first network, to whose mean that of a second, the prior, is added.
 
-        weights, inputs: of each network; the noise before the inputs.
+        weights: the networks inside the loop. inputs: the noise, and what was precomputed for each network.
         """
         noise, *known = inputs
         drawn_from, *p = (network(z, of_network) for network, of_network in zip(weights, known, strict=True))

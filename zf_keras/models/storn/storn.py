@@ -19,13 +19,13 @@ from zf_keras.models.latent import LatentModel, LatentSteps
 from zf_keras.probability import reparametrized, standard_normal
 
 
-@documented(layers="Of the recognition network and of the recurrence.")
+@documented(layers="of the recognition network and of the recurrence")
 @keras.saving.register_keras_serializable("zf_keras")
 class STORN(LatentModel):
-    """STORN: an RNN that reads a white noise beside its inputs, and a second RNN that infers it.
+    """STORN: an RNN that reads white noise beside its inputs, and a second RNN that infers the noise.
 
-    z_t does not depend on the latents before, so that there is no time loop but those of the LSTMs.
-    Source: Bayer and Osendorp 2014, "Learning Stochastic Recurrent Networks", with LSTMs in the place of plain
+    z_t does not depend on earlier latents, so the only time loops are those of the LSTMs.
+    Source: Bayer and Osendorp 2014, "Learning Stochastic Recurrent Networks", with LSTMs instead of plain
     recurrent layers.
 
     Args:

@@ -27,19 +27,19 @@ from zf_keras.probability import float32, reparametrized
 
 
 def stop_gradient_where(where, x):
-    """`x`, its gradient stopped where `where`, 0 or 1, is 1; nowhere for `None`."""
+    """`x`, with its gradient stopped where `where` is 1, not where it is 0; nowhere if it is `None`."""
     return x if where is None else ops.where(ops.cast(where, "bool"), ops.stop_gradient(x), x)
 
 
 @documented(
-    layers="Of the backward LSTM and of the recurrence; there the latents live in the first, the output sees the last."
+    layers="of the backward LSTM and of the recurrence, whose first has the latents and whose last the output reads"
 )
 @keras.saving.register_keras_serializable("zf_keras")
 class VariationalBiLSTM(LatentModel):
     """Variational Bi-LSTM: the latent is a channel from a backward LSTM to the forward one.
 
-    In training and in generation the forward LSTM reads a draw of the backward state given z_t; the backward LSTM
-    itself is needed for the posterior alone, and generation does without it (but for the posterior of a prompt).
+    In training and in generation the forward LSTM reads a draw of the backward state given z_t; only the
+    posterior needs the backward LSTM itself, so generation uses it for a prompt alone.
     Source: Shabanian et al. 2017.
 
     Args:
@@ -50,8 +50,8 @@ class VariationalBiLSTM(LatentModel):
             may come to outweigh the bound. Paper's values: 1, and 0.001 for sequential MNIST. Defaults to `0.005`.
         beta: float >= 0. Weight of -log p(h_{t-1} | z_t), "state_nll"; 0 leaves its network out. Paper's values: 1,
             and 0 for TIMIT and sequential MNIST. Defaults to `0.005`.
-        gamma: float >= 0. Weight of the activity regularisation |h_t|^2, "activity", which the paper sets against the
-            beta term. Defaults to `0.0`.
+        gamma: float >= 0. Weight of the activity regularisation |h_t|^2, "activity", which the paper compares with
+            the beta term. Defaults to `0.0`.
         skip_gradient: float in [0, 1]. Probability, for each example and step, that no gradient flows from prior
             and posterior into h_{t-1} and b_t. Defaults to `0.5`.
         auxiliary_gradient: `"full"`: the alpha and beta terms train their targets b_t and h_{t-1} too (paper); or
@@ -158,7 +158,7 @@ class VariationalBiLSTM(LatentModel):
         return self.latent_steps(sequences, output, p, q, z, **terms), (state, upper_state)
 
     def _skip(self, shape, training):
-        """Whether the gradient stops, 0 or 1 (batch, time, 1); `None` for nowhere, and where none is taken."""
+        """1 where the gradient stops, else 0, (batch, time, 1); `None` for nowhere, and with training=False."""
         if training is False or self.skip_gradient == 0:
             return None
         if self.skip_gradient == 1:
@@ -167,7 +167,7 @@ class VariationalBiLSTM(LatentModel):
         return ops.cast(skip, self.compute_dtype)
 
     def transition(self, weights, state, inputs, latent=None):
-        """(h_{t-1}, c_{t-1}) to the same of t; z_t is drawn from the network of `weights`."""
+        """From (h_{t-1}, c_{t-1}) to (h_t, c_t); z_t is drawn from the network of `weights`."""
         loop_gates, network, auxiliary = weights
         h, c = state
         gates, known, noise, *skip = inputs

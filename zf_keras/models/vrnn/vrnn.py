@@ -25,13 +25,15 @@ from zf_keras.models.latent import LatentModel, LatentSteps
 from zf_keras.probability import reparametrized
 
 
-@documented(layers="The latents live in the first; those above it are deterministic, and the output sees the last.")
+@documented(
+    layers="of the recurrence; the first has the latents, those above are deterministic, and the output reads the last"
+)
 @keras.saving.register_keras_serializable("zf_keras")
 class VRNN(LatentModel):
     """VRNN: the recurrence carries the latent, and the output sees it directly.
 
     Source: Chung et al. 2015. VRNN-Gauss and VRNN-GMM by `output`, VRNN-I by `prior="standard_normal"`.
-    Each feature extractor phi is one hidden layer; phi is one for x and y where they have the same features.
+    Each feature extractor phi is one hidden layer; x and y share one if they have the same features.
 
     Args:
         units: int. Size of h_t.
@@ -87,7 +89,7 @@ class VRNN(LatentModel):
         return self.latent_steps(sequences, output, p, q, z), (state, upper_state)
 
     def transition(self, weights, state, inputs, latent=None):
-        """(h_{t-1}, c_{t-1}, phi_z(z_{t-1})) to the same of t; z_t is drawn from the network of `weights`."""
+        """From (h_{t-1}, c_{t-1}, phi_z(z_{t-1})) to the same at t; z_t is drawn from the network of `weights`."""
         loop_gates, network, features_of = weights
         h, c, features_z = state
         gates, known, noise = inputs

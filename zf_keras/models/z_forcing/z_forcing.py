@@ -5,7 +5,7 @@ q(z_t)     = f_q([h_{t-1}, b_t])                                       posterior
 h_t        = LSTM_f([x_t, z_t], h_{t-1})                               forward recurrence
 p(z_t)     = f_p(h_{t-1})                                              prior
 p(y_t)     = f_o(h_t)                                                  output
-p(b_t|z_t) = N(tanh mu, sigma^2),  (mu, log sigma^2) = f_a(z_t)        auxiliary
+p(b_t|z_t) = N(tanh mu, sigma^2),  (mu, log sigma^2) = f_a(z_t)        auxiliary, eq. 8
 p(x_t|b_t) = f_b(b_t)                                                  backward output
 
 loss = sum_t - log p(y_t) + w KL(q(z_t) || p(z_t)) - alpha log p(b_t | z_t) - beta log p(x_t | b_t)
@@ -26,7 +26,7 @@ from zf_keras.models.latent import LatentModel, LatentSteps, nonzero, previous
 
 
 @documented(
-    layers="Of the backward LSTM and of the recurrence; there the latents live in the first, the output sees the last.",
+    layers="of the backward LSTM and of the recurrence, whose first has the latents and whose last the output reads",
     output_network="linear",
 )
 @keras.saving.register_keras_serializable("zf_keras")
