@@ -260,10 +260,3 @@ def test_sequences_of_several_types():
     assert Batches([np.array([1, 2]), np.array([1.5, 2.5, 3])], 2)[0]["targets"].tolist() == [[1, 2, 0], [1.5, 2.5, 3]]
     with pytest.raises(ValueError, match="Sequence 1 of `sequences` has no steps"):
         Batches([np.zeros(2), np.zeros(0)], 2)
-
-
-def test_batches_themselves_are_no_data():
-    model = make("rnn")
-    model.compile(optimizer="adam")
-    with pytest.raises(ValueError, match=r"pass `batches\.dataset\(\)`"):
-        model.fit(Batches(np.zeros((4, 3, 2)), 2))

@@ -131,3 +131,50 @@ def test_several_threads():
         thread.join()
     assert not errors
     np.testing.assert_equal(model.get_weights(), weights)
+
+
+def test_a_model_remembers_that_its_inputs_were_not_its_targets_a_step_earlier(tmp_path):
+    model, x, inputs = compiled(ZForcing(3, 2, "gaussian", seed=0)), normal(4, 5, 2), normal(4, 5, 2, seed=1)
+    lagged = np.concatenate([inputs[:, :1], x[:, :-1]], axis=1)  # a first frame of its own
+    mask = np.arange(5) < 3 + np.zeros((4, 1))
+    model.fit({"inputs": np.where(mask[..., None], lagged, 7.0), "targets": x, "mask": mask}, verbose=0)
+    assert model.generate(2, 3).shape == (2, 3, 2)
+    model.fit((({"inputs": i, "targets": x},) for i in (lagged, inputs, lagged)), steps_per_epoch=2, verbose=0)
+    model.save(tmp_path / "model.keras")
+    model.save_to_preset(tmp_path / "preset")
+    for each in (model, keras.saving.load_model(tmp_path / "model.keras"), ZForcing.from_preset(tmp_path / "preset")):
+        for refused in (
+            lambda model: model.generate(2, 3),
+            lambda model: model.forecast(x, 2, 1),
+            lambda model: model.interpolate(x[:1], x[1:2]),
+        ):
+            with pytest.raises(ValueError, match="inputs of their own"):
+                refused(each)
+        for refused in (lambda model: model.log_likelihood(x), lambda model: model.predict(x, verbose=0)):
+            with pytest.raises(ValueError, match="give `inputs` beside `targets`"):
+                refused(each)
+        assert np.isfinite(each.log_likelihood({"inputs": inputs, "targets": x})).all()
+    model.fit(x, verbose=0)  # as it was: every input a step earlier
+    assert np.isfinite(model.log_likelihood(x)).all()
+
+
+def test_files_that_do_not_say_how_they_were_fitted():
+    model = RNN(3, "gaussian")
+    model.build_from_config({"features": {"inputs": 2, "targets": 2}})
+    assert model.generate(1, 2, seed=0).shape == (1, 2, 2)
+
+
+def test_a_file_is_whole_or_as_it_was(tmp_path, monkeypatch):
+    model = RNN(3, "gaussian")
+    model.build((None, None, 2))
+    path = tmp_path / "model.keras"
+    model.save(path)
+    before = path.read_bytes()
+
+    def killed(self, store):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RNN, "save_own_variables", killed)
+    with pytest.raises(KeyboardInterrupt):
+        model.save(path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]

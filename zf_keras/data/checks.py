@@ -1,8 +1,13 @@
 """What a model accepts as data; errors name what it does not."""
 
+import warnings
+
 import numpy as np
 
 from zf_keras.data.sequences import KEYS
+
+# Past the one float32 overflows once squared; past the other training is slow or diverges.
+TOO_LARGE, LARGE = 1e15, 1e4
 
 
 def check(data, head, features=None, check_inputs=False):
@@ -53,6 +58,39 @@ def check(data, head, features=None, check_inputs=False):
             raise ValueError(f"`{key}` holds {x[tuple(where)]} at index {tuple(map(int, where))}.")
         if key == "targets" or "targets" not in frames or head.tokens or check_inputs:
             head.check_values(key, values)
+        if not head.tokens:
+            _check_scale(key, values)
+
+
+def _check_scale(key, values):
+    most = max(values.max(), -float(values.min()), key=float) if values.size else 0
+    if float(most) >= TOO_LARGE:
+        raise ValueError(f"`{key}` holds {most:.3g} in size, too large for float32: scale it to about 1.")
+    if float(most) >= LARGE:
+        warnings.warn(f"`{key}` holds {most:.3g} in size: scale it to about 1, or training may diverge.", stacklevel=2)
+
+
+def is_lagged(data):
+    """Whether the inputs are the targets a step earlier, wherever both are given and valid; a first frame is free."""
+    if not isinstance(data, dict) or data.get("inputs") is None or data.get("targets") is None:
+        return True
+    inputs, targets = np.asarray(data["inputs"])[:, 1:], np.asarray(data["targets"])[:, :-1]
+    if inputs.shape != targets.shape:
+        return False
+    equal = inputs.astype("float32") == targets.astype("float32")
+    if data.get("mask") is not None:
+        equal |= ~_like(np.asarray(data["mask"])[:, 1:], equal)
+    return bool(equal.all())
+
+
+def check_inputs_given(data, lagged):
+    """Raises a `ValueError` if a model fitted on inputs of their own gets none."""
+    if lagged or (isinstance(data, dict) and data.get("inputs") is not None and data.get("targets") is not None):
+        return
+    raise ValueError(
+        "The model was fitted on inputs that are not its targets a step earlier: give `inputs` beside `targets`. "
+        "Received data without one of them."
+    )
 
 
 def _like(mask, x):
@@ -60,6 +98,8 @@ def _like(mask, x):
 
 
 def _as_array(key, value):
+    if np.ma.is_masked(value):
+        raise ValueError(f"`{key}` is a masked array: give its values, and `mask` (batch, time) for the valid steps.")
     try:
         array = np.asarray(value)
     except ValueError as error:

@@ -6,6 +6,7 @@ targets y_t = s_t, inputs x_t = s_{t-1}, x_1 a start frame of zeros or the start
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 from keras import ops
 
 KEYS = ("inputs", "targets", "mask")
@@ -60,6 +61,17 @@ def is_concrete(data):
         isinstance(x, keras.KerasTensor) or (tf.is_tensor(x) and tf.is_symbolic_tensor(x))
         for x in keras.tree.flatten(data)
     )
+
+
+def native(data):
+    """`data`, an array or dict, in the machine's byte order; lists become arrays."""
+    if isinstance(data, dict):
+        return {key: None if value is None else native(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        data = np.asarray(data)
+    if isinstance(data, np.ndarray) and not data.dtype.isnative:
+        data = data.astype(data.dtype.newbyteorder("="))
+    return data
 
 
 def is_arrays(data):

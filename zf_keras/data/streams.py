@@ -3,7 +3,7 @@
 import keras
 
 from zf_keras.data.batches import Batches
-from zf_keras.data.sequences import is_arrays
+from zf_keras.data.sequences import is_arrays, native
 
 
 def checked(data, check_batch):
@@ -14,9 +14,12 @@ def checked(data, check_batch):
     """
     if is_arrays(data):
         check_batch(data)
-        return data
-    if isinstance(data, Batches):
-        raise ValueError("Pass `batches.dataset()` instead of the `Batches`, with `steps_per_epoch=len(batches)`.")
+        return native(data)
+    if hasattr(data, "columns") and hasattr(data, "to_numpy"):
+        raise ValueError(
+            "A data frame is one sequence: pass `frame.to_numpy()[None]`, an array (1, time, features), or several "
+            f"stacked, (batch, time, features). Received: {type(data)}."
+        )
     if isinstance(data, keras.utils.PyDataset) and not data.use_multiprocessing:
         return _CheckedPyDataset(data, check_batch)
     origin = type(data).__module__.split(".")[0]
@@ -35,9 +38,27 @@ def checked(data, check_batch):
     )
 
 
+def is_checked(data):
+    """Whether `checked` sees every batch before the model does."""
+    if isinstance(data, keras.utils.PyDataset):
+        return not data.use_multiprocessing
+    origin = type(data).__module__.split(".")[0]
+    return is_arrays(data) or origin == "tensorflow" or hasattr(data, "__next__") or hasattr(data, "map")
+
+
+def finite(data, steps, arguments):
+    """`data`, of `Batches` its stream, an epoch of which is named by the argument `steps`."""
+    if not isinstance(data, Batches):
+        return data
+    if arguments.get(steps) is None:
+        arguments[steps] = len(data)
+    return data.dataset()
+
+
 def _checked_batch(batch, check_batch):
-    check_batch(keras.utils.unpack_x_y_sample_weight(batch)[0])
-    return batch
+    x, *rest = batch if isinstance(batch, tuple) else (batch,)
+    check_batch(x)
+    return (native(x) if is_arrays(x) else x, *rest)
 
 
 def _checked_tf_dataset(dataset, check_batch):

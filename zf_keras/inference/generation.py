@@ -11,6 +11,7 @@ from keras import ops
 
 from zf_keras.arguments import check_numbers, check_positive, check_positive_int, check_size
 from zf_keras.compiled import compiled
+from zf_keras.data.sequences import native
 from zf_keras.inference.passes import batches_of_rows, generator
 from zf_keras.loops.scan import scan
 from zf_keras.probability import float32
@@ -109,6 +110,11 @@ def check_can_generate(model):
             "A model can generate only if its inputs are its targets a step earlier. This one was built for "
             f"inputs of {model.features['inputs']} and targets of {model.features['targets']} features."
         )
+    if not model.lagged:
+        raise ValueError(
+            "A model generates where its inputs are its targets a step earlier. This one was fitted on inputs of "
+            "their own: score sequences with `inputs` given."
+        )
 
 
 def check_frames(model, name, frames):
@@ -123,7 +129,7 @@ def check_frames(model, name, frames):
         model.check_data(frames)
     except ValueError as error:
         raise ValueError(f"`{name}`: {error}") from error
-    return ops.convert_to_numpy(frames)
+    return native(ops.convert_to_numpy(frames))
 
 
 def start_frame(model, batch_size):

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from zf_keras.arguments import check_numbers
-from zf_keras.data.sequences import is_arrays
+from zf_keras.data.sequences import is_arrays, native
 from zf_keras.seeds import SeedGenerator
 
 
@@ -19,7 +19,7 @@ def arrays(model, data):
         raise ValueError(f"Data must be an array or a dict of arrays. Received: {type(data)}.")
     model.check_data(data)
     data = data if isinstance(data, dict) else {"targets": data}
-    data = {key: ops.convert_to_numpy(value) for key, value in data.items() if value is not None}
+    data = {key: native(ops.convert_to_numpy(value)) for key, value in data.items() if value is not None}
     if not model.built:
         model.build({key: value.shape for key, value in data.items()})
     return data

@@ -24,9 +24,9 @@ from zf_keras.arguments import (
     optional,
 )
 from zf_keras.compiled import compiled
-from zf_keras.data.checks import check
+from zf_keras.data.checks import check, check_inputs_given
 from zf_keras.data.sequences import Sequences, is_concrete, sequences_of
-from zf_keras.data.streams import checked
+from zf_keras.data.streams import checked, finite, is_checked
 from zf_keras.export.model import export
 from zf_keras.files import whole_file
 from zf_keras.heads import DistributionHead, get_head, without_void
@@ -35,7 +35,7 @@ from zf_keras.inference.likelihood import log_likelihood
 from zf_keras.inference.passes import arrays, count_and_time
 from zf_keras.layers.lstm_stack import LSTMStack
 from zf_keras.models.arguments import signature
-from zf_keras.models.fitting import alone
+from zf_keras.models.fitting import alone, check_of_fit, with_finite_loss
 from zf_keras.presets.model import PresetsOfClass, from_preset, save_to_preset
 from zf_keras.seeds import SeedGenerator, seeded
 
@@ -99,6 +99,11 @@ class SequenceModel(Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if self.variable_dtype in ("float16", "bfloat16"):
+            raise ValueError(
+                f"`dtype` must keep the weights in float32, as mixed_{self.variable_dtype} does. "
+                f"Received: dtype={self.dtype_policy.name}."
+            )
         self.units = check_units("units", units)
         self.hidden_units = self.units if hidden_units is None else check_size("hidden_units", hidden_units)
         self.embedding_dim = optional(check_size, "embedding_dim", embedding_dim)
@@ -134,6 +139,8 @@ class SequenceModel(Model):
         if word_dropout and not self.tokens:
             raise ValueError(f"`word_dropout` needs a categorical output. Received: word_dropout={word_dropout}.")
         self.seed_generator = SeedGenerator(self.seed, name="noise")
+        #: Whether it was fitted on inputs that are the targets a step earlier, so that what it draws can go on.
+        self.lagged = True
 
     # What a model defines.
 
@@ -231,6 +238,8 @@ class SequenceModel(Model):
     def build(self, input_shape):
         shapes = input_shape if isinstance(input_shape, dict) else {"targets": input_shape}
         shapes = {key: tuple(shape) for key, shape in shapes.items() if key != "mask"}
+        if not shapes:
+            raise ValueError(f"`input_shape` needs a shape of `targets` or `inputs`. Received: {input_shape}.")
         rank, axes = (2, "(batch, time)") if self.tokens else (3, "(batch, time, features)")
         for key, shape in shapes.items():
             if len(shape) != rank:
@@ -276,9 +285,10 @@ class SequenceModel(Model):
         return self._head_template.with_features(features, name=name, dtype=self.dtype_policy)
 
     def get_build_config(self):
-        return {"features": self.features} if self.built else None
+        return {"features": self.features, "lagged": self.lagged} if self.built else None
 
     def build_from_config(self, config):
+        self.lagged = (config or {}).get("lagged", True)
         if config and self.tokens:
             self.build((None, None))
         elif config:
@@ -329,6 +339,7 @@ class SequenceModel(Model):
         """Raises a `ValueError` that names what is wrong with `data`, an array or dict, if anything is."""
         features = self.features if self.built else None
         check(data, self._head_template, features, self.scores_inputs)
+        check_inputs_given(data, self.lagged)
 
     def embed(self, frames):
         """Frames (..., features) or tokens (...) as the recurrences read them."""
@@ -416,21 +427,31 @@ class SequenceModel(Model):
         """What is minimised, from the terms of each sequence: (batch,) nats."""
         return sum(weight * terms[name] for name, weight in weights.items())
 
+    def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None, **kwargs):
+        given = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, "weighted_metrics": weighted_metrics}
+        for name, value in given.items():
+            if value is not None:
+                raise ValueError(f"The model has its own loss and metrics: leave out `{name}`. Received: {value}.")
+        super().compile(optimizer=optimizer, **kwargs)
+
     def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
         _check_only_x(y, kwargs.get("sample_weight"))
-        x = checked(x, self.check_data)
+        x = finite(x, "steps_per_epoch", kwargs)
+        if not is_checked(x) and len(args) < 4:
+            kwargs["callbacks"] = with_finite_loss(kwargs.get("callbacks"))
+        x = checked(x, check_of_fit(self))
         if validation_data is not None:
             # A tuple is (x, y, sample_weight), as Keras has it.
             first, *rest = validation_data if isinstance(validation_data, tuple) else (validation_data,)
             _check_only_x(*rest)
-            validation_data = checked(first, self.check_data)
+            validation_data = checked(finite(first, "validation_steps", kwargs), self.check_data)
         with alone(self):
             return super().fit(x, None, *args, validation_data=validation_data, **kwargs)
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
         _check_only_x(y, kwargs.get("sample_weight"))
         if not is_validation(kwargs):
-            x = checked(x, self.check_data)
+            x = checked(finite(x, "steps", kwargs), self.check_data)
         with alone(self):
             return super().evaluate(x, None, *args, **kwargs)
 

@@ -2,6 +2,11 @@
 
 import contextlib
 
+import keras
+import numpy as np
+
+from zf_keras.data.checks import is_lagged
+
 
 @contextlib.contextmanager
 def alone(model):
@@ -16,3 +21,40 @@ def alone(model):
             yield
         finally:
             settle()
+
+
+def check_of_fit(model):
+    """A check of what `fit` reads, which notes whether its inputs are the targets a step earlier."""
+    model.lagged = True
+
+    def check(data):
+        lagged, model.lagged = model.lagged, True  # no matter what it was fitted on before
+        model.check_data(data)
+        model.lagged = lagged and is_lagged(data)
+
+    return check
+
+
+class FiniteLoss(keras.callbacks.Callback):
+    """Stops `fit` at the first update whose loss is not finite, of data that could not be checked before."""
+
+    epoch = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not np.isfinite(float(logs["loss"])):
+            raise ValueError(
+                f"The loss is {float(logs['loss'])} at epoch {self.epoch + 1}, batch {batch + 1} (from 1): look for "
+                "values that are not finite there. The weights have taken this update; load a saved file."
+            )
+
+
+def with_finite_loss(callbacks):
+    """The callbacks of `fit`, with `FiniteLoss`."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks.append(FiniteLoss())
+        return callbacks
+    callbacks = callbacks or []
+    return [*(callbacks if isinstance(callbacks, list | tuple) else [callbacks]), FiniteLoss()]
