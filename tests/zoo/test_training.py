@@ -156,11 +156,11 @@ def test_a_full_disk(tmp_path, monkeypatch, capsys):
     run = begin_tiny(tmp_path / "run")
     save, saved = keras.Model.save, []
 
-    def full(self, path, **kwargs):
+    def full(self, path, *args, **kwargs):
         saved.append(path)
         if len(saved) == 3:
             raise OSError(errno.ENOSPC, "No space left on device")
-        save(self, path, **kwargs)
+        save(self, path, *args, **kwargs)
 
     monkeypatch.setattr(keras.Model, "save", full)
     assert main(["resume", str(run.directory)]) == 1
