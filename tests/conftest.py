@@ -10,14 +10,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Tests compile much and compute little.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
-#: What computes the same on every backend: it runs on TensorFlow alone.
+#: What computes the same on every backend: it runs on TensorFlow alone. (What is so in tuning/ runs on JAX alone, by its
+#: own conftest.)
 ONE_BACKEND = (
     "datasets",
     "presets/test_refused.py",
-    "tuning/test_main.py",
-    "tuning/test_oracles.py",
-    "tuning/test_report.py",
-    "tuning/test_spaces.py",
     "zoo/test_damaged_runs.py",
     "zoo/test_files.py",
     "zoo/test_main.py",
