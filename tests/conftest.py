@@ -10,8 +10,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Tests compile much and compute little.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
-#: What computes the same on every backend: it runs on TensorFlow alone. (What is so in tuning/ runs on JAX alone, by its
-#: own conftest.)
+#: What computes the same on every backend: it runs on TensorFlow alone. Not of tuning/, whose own
+#: conftest leaves it to JAX.
 ONE_BACKEND = (
     "datasets",
     "presets/test_refused.py",

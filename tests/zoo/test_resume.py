@@ -95,21 +95,23 @@ def test_killed_at_random_steps(whole, tmp_path):
     assert_same(run, whole)
 
 
-@pytest.mark.parametrize("moment", [2, 9])
-def test_stopped_before_or_after_each_file(whole, tmp_path, monkeypatch, moment):
+def test_stopped_before_or_after_each_file(whole, tmp_path, monkeypatch):
+    """Between the row of the first epoch and its last.keras; then between last.keras and best.keras of the second."""
     run = begin(tmp_path / "run")
-    calls, replace = [], os.replace
+    replace = os.replace
+    for moment in (3, 8):
+        calls = []
 
-    def interrupted(*paths):
-        calls.append(paths)
-        if len(calls) == moment:
-            raise KeyboardInterrupt
-        replace(*paths)
+        def interrupted(*paths, calls=calls, moment=moment):
+            calls.append(paths)
+            if len(calls) == moment:
+                raise KeyboardInterrupt
+            replace(*paths)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            training.train(run, verbose=0)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                training.train(Run(run.directory), verbose=0)
     training.train(Run(run.directory), verbose=0)
     assert_same(run, whole)
 
