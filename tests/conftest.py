@@ -10,15 +10,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Tests compile much and compute little.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
-#: What computes the same on every backend: it runs on TensorFlow alone.
+#: What computes the same on every backend: it runs on TensorFlow alone. Not of tuning/, whose own
+#: conftest leaves it to JAX.
 ONE_BACKEND = (
     "datasets",
     "presets/test_refused.py",
-    "tuning/test_main.py",
-    "tuning/test_oracles.py",
-    "tuning/test_report.py",
-    "tuning/test_spaces.py",
+    "zoo/test_damaged_runs.py",
+    "zoo/test_files.py",
+    "zoo/test_main.py",
+    "zoo/test_prepared.py",
     "zoo/test_recipes.py",
+    "zoo/test_recipes_of_the_zoo.py",
+    "zoo/test_wrong_recipes.py",
 )
 #: What trains there all the same.
 BOTH_BACKENDS = ("datasets/test_batches.py",)
@@ -33,8 +36,12 @@ SLOW = (
     "tuning/test_search.py",
     "zoo/test_demo.py",
     "zoo/test_main.py",
+    "zoo/test_not_finite.py",
+    "zoo/test_other_data.py",
+    "zoo/test_prepared.py",
     "zoo/test_resume.py",
-    "zoo/test_runs.py",
+    "zoo/test_speech.py",
+    "zoo/test_training.py",
 )
 #: Where TensorFlow traces functions, as users run them. Elsewhere it runs them eagerly: tests are of values, and each
 #: fresh model is traced anew, which costs more than all that is computed.
@@ -42,7 +49,8 @@ TRACED = (
     "datasets",
     "models/test_training.py::test_learns_the_digits",
     "tuning",
-    "zoo",
+    "zoo/test_resume.py",
+    "zoo/test_speech.py",
     "test_backends.py",
     "test_docstrings.py",
     "test_export.py",

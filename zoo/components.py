@@ -39,12 +39,15 @@ TABLES = ("data", "model", "optimizer", "schedule", "training", "evaluation", "p
 
 
 def arguments_of(function):
-    """Argument -> default (`None` where there is none) of a function, or of a class and those above it."""
+    """Argument -> default (`None` where there is none) of a function, or of a class and those above it.
+
+    Of a class without `name`, Keras's own; of a data set's functions it may say which part of a source is meant.
+    """
     whole = signature(function, keras.optimizers.Optimizer) if function in OPTIMIZERS.values() else None
     return {
         name: None if parameter.default is parameter.empty else parameter.default
         for name, parameter in (whole or inspect.signature(function)).parameters.items()
-        if name != "name" and parameter.kind is not parameter.VAR_KEYWORD
+        if parameter.kind is not parameter.VAR_KEYWORD and not (name == "name" and inspect.isclass(function))
     }
 
 

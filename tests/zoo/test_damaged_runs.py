@@ -37,7 +37,7 @@ def resave(path, **entries):
 # Of another run, or changed.
 
 
-@pytest.mark.parametrize(("name", "command"), [(LAST, "resume"), (BEST, "evaluate")])
+@pytest.mark.parametrize(("name", "command"), [(LAST, "resume"), (BEST, "resume"), (BEST, "evaluate")])
 def test_a_model_of_another_run(tiny, tmp_path, capsys, name, command):
     other = begin_tiny(tmp_path / "other")
     resave(tiny.path(name), **{checkpoints.ORIGIN: json.dumps({"run": other.environment["id"], "rows": None})})
