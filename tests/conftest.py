@@ -13,7 +13,10 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 #: What computes the same on every backend: it runs on TensorFlow alone.
 ONE_BACKEND = (
     "datasets",
+    "models/test_numpy.py::test_log_likelihood_without_latents",
+    "models/test_numpy.py::test_steps",
     "presets/test_refused.py",
+    "test_export.py::test_the_command",
     "tuning/test_main.py",
     "tuning/test_oracles.py",
     "tuning/test_report.py",
