@@ -14,7 +14,10 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 #: conftest leaves it to JAX.
 ONE_BACKEND = (
     "datasets",
+    "models/test_numpy.py::test_log_likelihood_without_latents",
+    "models/test_numpy.py::test_steps",
     "presets/test_refused.py",
+    "test_export.py::test_the_command",
     "zoo/test_damaged_runs.py",
     "zoo/test_files.py",
     "zoo/test_main.py",

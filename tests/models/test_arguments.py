@@ -142,4 +142,4 @@ def test_likelihood_arguments():
         with pytest.raises(ValueError, match=name):
             model.log_likelihood(X, **{name: 0})
     with pytest.raises(ValueError, match="array or a dict"):
-        model.log_likelihood(iter([X]))
+        model.log_likelihood([X])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from tests.models.table import FEATURES, LATENT, PAIRS, make, sequences
+from tests.models.table import FEATURES, LATENT, PAIRS_HERE, make, sequences
 from tests.support import normal, path
 from zf_keras import RNN, SRNN, STORN, VRNN, VariationalBiLSTM, ZForcing
 
@@ -127,7 +127,7 @@ def test_generation_needs_no_backward_lstm():
         np.testing.assert_array_equal(model.generate(3, 6, seed=0), before)
 
 
-@pytest.mark.parametrize(("name", "output"), [case for case in PAIRS if case[0] in LATENT])
+@pytest.mark.parametrize(("name", "output"), [case for case in PAIRS_HERE if case[0] in LATENT])
 def test_interpolate(name, output):
     model, x = make(name, output), sequences(output, 6)
     first, second = x[:3], x[3:]
@@ -166,7 +166,7 @@ def test_interpolate_errors():
         ((x, x, 2, "best"), "'mode', 'sample'"),
         ((x[0], x), "`first`: .*3 axes"),
         ((x, x * np.nan), "`second`: .*nan"),
-        ((x, x[:, 1:]), r"one shape.*\(2, 5, 3\) and \(2, 4, 3\)"),
+        ((x, x[:, 1:]), r"the same shape.*\(2, 5, 3\) and \(2, 4, 3\)"),
     ):
         with pytest.raises(ValueError, match=name):
             model.interpolate(*arguments)
@@ -203,7 +203,7 @@ def test_temperature():
         np.testing.assert_allclose(y.std(), 0.5 * temperature, rtol=0.03)
 
 
-@pytest.mark.parametrize(("name", "output"), PAIRS)
+@pytest.mark.parametrize(("name", "output"), PAIRS_HERE)
 def test_seed_prompt_and_length(name, output):
     model, prompt = make(name, output), sequences(output, 2, time=3)
     frame = () if output == "categorical" else (FEATURES,)

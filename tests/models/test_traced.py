@@ -29,7 +29,7 @@ def results(name, output):
 
 @pytest.mark.skipif(not TENSORFLOW, reason="on JAX every test is of compiled functions")
 @pytest.mark.traced
-@pytest.mark.parametrize(("name", "output"), zip(EVERY_OUTPUT, ["bernoulli", "gaussian"] * 3, strict=True))
+@pytest.mark.parametrize(("name", "output"), list(zip(EVERY_OUTPUT, ["bernoulli", "gaussian"] * 3, strict=True)))
 def test_traced_equals_eager(name, output):
     import tensorflow as tf
 

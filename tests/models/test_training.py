@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from tests.models.table import EVERY_OUTPUT, MODELS, PAIRS, make, sequences
+from tests.models.table import EVERY_OUTPUT, MODELS, MODELS_HERE, PAIRS_HERE, make, sequences
 from tests.support import normal, padded_batch, path
 from zf_keras import RNN, KLAnnealing, ZForcing, datasets
 
@@ -15,7 +15,7 @@ def history(model, *args, **kwargs):
     return model.fit(*args, verbose=0, **kwargs).history
 
 
-@pytest.mark.parametrize(("name", "output"), PAIRS)
+@pytest.mark.parametrize(("name", "output"), PAIRS_HERE)
 def test_loss_is_the_weighted_sum_of_the_metrics(name, output):
     kwargs = {} if name.startswith("rnn") else {"kl_weight": KLAnnealing(0.1, 0.2, 1.0)}
     model = make(name, output, **kwargs)
@@ -173,7 +173,7 @@ def test_two_and_two_epochs_are_four(name, tmp_path):
     np.testing.assert_array_equal(whole.generate(2, 4), restored.generate(2, 4))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", MODELS_HERE)
 def test_reload_equals_original(name, tmp_path):
     model, data = make(name), sequences()
     model.save(tmp_path / "model.keras")
@@ -205,7 +205,7 @@ def test_weights_file(tmp_path):
     np.testing.assert_array_equal(model.log_likelihood(sequences()), other.log_likelihood(sequences()))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", MODELS_HERE)
 def test_mixed_bfloat16(name):
     full, mixed = make(name), make(name, dtype="mixed_bfloat16")
     data = {"targets": normal(16, 20, 3), "mask": np.arange(20) < np.arange(5, 21)[:, None]}

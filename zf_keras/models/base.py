@@ -434,6 +434,12 @@ class SequenceModel(Model):
                 raise ValueError(f"The model has its own loss and metrics: leave out `{name}`. Received: {value}.")
         super().compile(optimizer=optimizer, **kwargs)
 
+    def compile_from_config(self, config):
+        # Keras leaves it out where `compile` is one's own.
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
     def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
         _check_only_x(y, kwargs.get("sample_weight"))
         x = finite(x, "steps_per_epoch", kwargs)
