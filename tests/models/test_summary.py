@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.models.table import MODELS, make
+from tests.models.table import MODELS_HERE, make
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", MODELS_HERE)
 def test_every_layer_has_a_shape(name):
     lines = []
     make(name, random=False).summary(print_fn=lines.append)

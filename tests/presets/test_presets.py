@@ -14,7 +14,7 @@ import pytest
 from keras import ops
 
 import zf_keras
-from tests.models.table import MODELS, make, sequences
+from tests.models.table import MODELS_HERE, make, sequences
 from tests.test_backends import python
 from zf_keras import RNN, VRNN, KLAnnealing, SequenceModel, ZForcing, presets
 from zf_keras.datasets import Vocabulary, digits
@@ -109,7 +109,7 @@ def assert_as_drawn(draws, value):
 # Saved and loaded.
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", MODELS_HERE)
 def test_round_trip(name, tmp_path):
     model = make(name)
     model.save_to_preset(tmp_path / name)
