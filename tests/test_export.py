@@ -372,6 +372,17 @@ def test_exogenous_inputs_are_scored_and_nothing_is_generated(tmp_path):
 
 
 @on_tensorflow
+def test_a_model_fitted_on_inputs_of_its_own_is_exported_to_score_alone():
+    from zf_keras.export.endpoints import endpoints
+
+    model = make("rnn")
+    assert "generate" in endpoints(model) and "inputs" in endpoints(model)["elbo"].left_out
+    model.lagged = False
+    assert list(endpoints(model)) == ["elbo", "log_likelihood", "initial_state", "score_step"]
+    assert "inputs" not in endpoints(model)["elbo"].left_out
+
+
+@on_tensorflow
 def test_mixed_precision(tmp_path):
     import tensorflow as tf
 

@@ -40,7 +40,7 @@ def endpoints(model):
     scores, streams = _scores(model), _streams(model)
     if not model.noise_dim:
         del scores["encode"]  # an RNN has no latents
-    if model.features["inputs"] != model.features["targets"]:
+    if not model.is_autoregressive:
         return {**scores, **{name: streams[name] for name in ("initial_state", "score_step")}}
     return {**scores, **_generation(model), **streams}
 
@@ -116,7 +116,7 @@ def _scores(model):
         "mask": lambda given: tf.fill(_leading(given["targets"]), True),
         "inputs": lambda given: model.sequences({"targets": given["targets"]}).inputs,
     }
-    if model.features["inputs"] != model.features["targets"]:
+    if not model.is_autoregressive:
         del left_out["inputs"]
     one_draw = {"noise": Drawn(_normal, lambda given: (*_leading(given["targets"]), dim))}
 

@@ -105,16 +105,15 @@ def check_can_generate(model):
     """Raises a `ValueError` unless what a model draws can be its next input."""
     if not model.built:
         raise ValueError("The model is not built: fit it, load it, or call it on a batch before it generates.")
-    if model.features["inputs"] != model.features["targets"]:
-        raise ValueError(
-            "A model can generate only if its inputs are its targets a step earlier. This one was built for "
-            f"inputs of {model.features['inputs']} and targets of {model.features['targets']} features."
+    if model.is_autoregressive:
+        return
+    if model.lagged:
+        found = (
+            f"was built for inputs of {model.features['inputs']} and targets of {model.features['targets']} features"
         )
-    if not model.lagged:
-        raise ValueError(
-            "A model generates where its inputs are its targets a step earlier. This one was fitted on inputs of "
-            "their own: score sequences with `inputs` given."
-        )
+    else:
+        found = "was fitted on inputs of their own (set `model.lagged = True` if they are the targets but for noise)"
+    raise ValueError(f"A model can generate only if its inputs are its targets a step earlier. This one {found}.")
 
 
 def check_frames(model, name, frames):

@@ -149,6 +149,11 @@ class SequenceModel(Model):
         """Size of what the output network f_o reads."""
         return self.units
 
+    @property
+    def is_autoregressive(self):
+        """Whether the inputs are the targets a step earlier, so that what is drawn can be the next input."""
+        return self.lagged and self.features["inputs"] == self.features["targets"]
+
     def build_networks(self, input_dim, target_dim):
         """Makes and builds the layers. input_dim, target_dim: sizes of an embedded x_t and y_t."""
         raise NotImplementedError
