@@ -1,4 +1,7 @@
-"""The model card of a preset, with the front matter that the Hugging Face hub reads."""
+"""The model card of a preset, with the front matter that the Hugging Face hub reads.
+
+It is written by hand, since a preset is saved without `huggingface_hub`, which is an extra.
+"""
 
 import inspect
 import json
