@@ -1,8 +1,8 @@
 """Speech: every format is read exactly, what is malformed is named, and samples come back as they were."""
 
-import builtins
 import json
 import struct
+import sys
 import zipfile
 from pathlib import Path
 
@@ -285,14 +285,7 @@ def test_a_silent_training_part_is_not_standardised(tmp_path):
 
 def test_without_soundfile(tmp_path, monkeypatch):
     tree(tmp_path / "speech")
-    real = builtins.__import__
-
-    def missing(name, *args, **kwargs):
-        if name == "soundfile":
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", missing)
+    monkeypatch.setitem(sys.modules, "soundfile", None)
     with pytest.raises(ImportError, match=r'pip install "zf_keras\[datasets\]"'):
         prepare(tmp_path / "speech", tmp_path / "data", sample_rate=RATE, on_error="skip")
 
