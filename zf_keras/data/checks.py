@@ -67,7 +67,10 @@ def _check_scale(key, values):
     if float(most) >= TOO_LARGE:
         raise ValueError(f"`{key}` holds {most:.3g} in size, too large for float32: scale it to about 1.")
     if float(most) >= LARGE:
-        warnings.warn(f"`{key}` holds {most:.3g} in size: scale it to about 1, or training may diverge.", stacklevel=2)
+        # Without the value, so that Python shows it once, and not at every batch.
+        warnings.warn(
+            f"`{key}` holds numbers of more than 1e4: scale it to about 1, or training may diverge.", stacklevel=2
+        )
 
 
 def is_lagged(data):
