@@ -113,11 +113,11 @@ def test_values_that_can_not_be(searched, capsys, name, changed, message):
 @pytest.mark.parametrize(
     "text",
     [
-        "epoch,val_elbo\n1,\n",
-        "epoch,val_elbo\n1\n",
+        "epoch,elbo,val_elbo\n1,-2,\n",
+        "epoch,elbo,val_elbo\n1\n",
         "epoch,elbo\n1,2\n",
-        "epoch,val_elbo\n1,nan\n",
-        "epoch,val_elbo\n2,-3\n",
+        "epoch,elbo,val_elbo\n1,-2,nan\n",
+        "epoch,elbo,val_elbo\n2,-2,-3\n",
     ],
 )
 def test_damaged_metrics_of_a_trial(searched, capsys, text):

@@ -22,7 +22,9 @@ def write_trial(search, number, settings, val_elbo, status="COMPLETED", error=No
     folder = search.path("tuner") / f"trial_{number}"
     run = Run.begin(folder / "run", recipe_with(search.recipe, settings), False, None)
     values = [val_elbo - 3, val_elbo, val_elbo - 1] if val_elbo else []
-    run.write_rows([{"epoch": epoch, "val_elbo": value} for epoch, value in enumerate(values, start=1)])
+    run.write_rows(
+        [{"epoch": epoch, "elbo": value + 1, "val_elbo": value} for epoch, value in enumerate(values, start=1)]
+    )
     search.path("tuner/oracle.json").write_text(json.dumps({"start_order": []}))
     state = {"trial_id": str(number), "status": status, "score": val_elbo if status == "COMPLETED" else None}
     (folder / "trial.json").write_text(json.dumps(state))
