@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import sys
+from pathlib import Path
 
 
 def main(argv=None):
@@ -29,6 +30,7 @@ def main(argv=None):
         metavar="MODULE",
         help="module with classes of your own that the model has; may be given often",
     )
+    sub.add_argument("--error-file", help=argparse.SUPPRESS)  # for a process that started this one
     args = parser.parse_args(argv)
     import keras
 
@@ -47,6 +49,8 @@ def main(argv=None):
         model.export(args.folder, args.format, args.overwrite)
     except (ImportError, OSError, ValueError) as error:
         print(f"\npython -m zf_keras export: {error}", file=sys.stderr)
+        if args.error_file:
+            Path(args.error_file).write_text(str(error), encoding="utf-8")
         return 1
     print(f"{args.folder}: endpoints.json lists what can be asked.")
     return 0

@@ -173,11 +173,12 @@ def _write_in_tensorflow(model, folder, format):
         "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
     }
     with tempfile.TemporaryDirectory() as temporary:
-        path = pathlib.Path(temporary) / "model.keras"
+        path, error_file = (pathlib.Path(temporary) / name for name in ("model.keras", "error.txt"))
         model.save(path)
         command = [sys.executable, "-m", "zf_keras", "export", path, folder, "--format", format]
-        command += [f"--import={name}" for name in modules]
+        command += [f"--error-file={error_file}", *(f"--import={name}" for name in modules)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if done.returncode and error_file.exists():
+            raise ValueError(error_file.read_text(encoding="utf-8"))
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or [str(done.returncode)]
-        raise ValueError(lines[-1].removeprefix("python -m zf_keras export: "))
+        raise ValueError(f"The process that exports on TensorFlow ended with {done.returncode}: {done.stderr[-2000:]}")
