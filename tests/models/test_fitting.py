@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from tests.models.table import make
 from tests.support import normal
 from zf_keras import RNN, ZForcing
 
@@ -178,3 +179,14 @@ def test_a_file_is_whole_or_as_it_was(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         model.save(path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_data_that_is_refused_changes_nothing_of_what_a_model_remembers():
+    model = make("rnn")
+    model.compile("sgd")
+    model.lagged = False  # as after a fit on inputs of its own
+    with pytest.raises(ValueError, match="nan"):
+        model.fit(np.full((2, 5, 3), np.nan), verbose=0)
+    assert not model.lagged
+    model.fit(np.zeros((2, 5, 3), "float32"), verbose=0)
+    assert model.lagged

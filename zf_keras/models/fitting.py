@@ -25,12 +25,17 @@ def alone(model):
 
 def check_of_fit(model):
     """A check of what `fit` reads, which notes whether its inputs are the targets a step earlier."""
-    model.lagged = True
+    lagged = True
 
     def check(data):
-        lagged, model.lagged = model.lagged, True  # no matter what it was fitted on before
-        model.check_data(data)
-        model.lagged = lagged and is_lagged(data)
+        nonlocal lagged
+        before, model.lagged = model.lagged, True  # no matter what it was fitted on before
+        try:
+            model.check_data(data)
+        except ValueError:
+            model.lagged = before
+            raise
+        model.lagged = lagged = lagged and is_lagged(data)
 
     return check
 
