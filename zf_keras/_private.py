@@ -7,6 +7,8 @@ import importlib
 
 import keras
 
+_ADAPTERS = "keras.src.trainers.data_adapters.py_dataset_adapter"
+
 if keras.config.backend() == "jax":
     import jax
 
@@ -26,30 +28,30 @@ if keras.config.backend() == "jax":
             self._jax_state = None
 
         def make_train_function(self, force=False):
-            if keras.distribution.distribution() is not None:
-                super().make_train_function(force)
-            elif force or self.train_function is None:
-                self.train_function = self._make_function(self._compiled_step(self.train_step))
+            if force or self.train_function is None:
+                self.train_function = self._make_function(self._compiled_step(self.train_step, (0, 1, 2, 3)))
 
         def make_test_function(self, force=False):
-            if keras.distribution.distribution() is not None:
-                super().make_test_function(force)
-            elif force or self.test_function is None:
-                self.test_function = self._make_function(self._compiled_step(self.test_step))
+            if force or self.test_function is None:
+                self.test_function = self._make_function(self._compiled_step(self.test_step, (0, 1, 3)))
 
         def make_predict_function(self, force=False):
-            if keras.distribution.distribution() is not None:
-                super().make_predict_function(force)
-            elif force or self.predict_function is None:
-                step = self._compiled_step(self._predict_step)
+            if force or self.predict_function is None:
+                step = self._compiled_step(self._predict_step, (0, 1))
                 self.predict_function = self._make_function(step, concatenate_outputs=True)
 
         def _predict_step(self, state, data):
             outputs, others = self.predict_step(state, data)
             return outputs, (state[0], others)
 
-        def _compiled_step(self, step):
-            return jax.jit(step) if self.jit_compile and not self.run_eagerly else step
+        def _compiled_step(self, step, parts):
+            """parts: which of the trainable, other, optimizer's and metrics' values the step returns."""
+            if self.run_eagerly or not self.jit_compile:
+                return step
+            if keras.distribution.distribution() is None:
+                return jax.jit(step)
+            shardings = self._get_state_sharding_spec()
+            return jax.jit(step, out_shardings=(None, tuple(shardings[part] for part in parts)))
 
 else:
     Model = keras.Model
@@ -75,6 +77,17 @@ def all_layers(model):
 def patch_tf2onnx():
     """Makes tf2onnx work with NumPy 2, as Keras's own export does."""
     importlib.import_module("keras.src.export.tf2onnx_lib").patch_tf2onnx()
+
+
+class CheckedPyDatasetAdapter(importlib.import_module(_ADAPTERS).PyDatasetAdapter):
+    """Keras's reader of a `PyDataset`; every batch goes through `check` in this process, whatever process made it."""
+
+    def __init__(self, dataset, check, shuffle):
+        super().__init__(dataset, shuffle=shuffle)
+        self._check = check
+
+    def _standardize_batch(self, batch):
+        return super()._standardize_batch(self._check(batch))
 
 
 def is_validation(evaluate_arguments):

@@ -78,22 +78,95 @@ def test_construction_and_compilation():
             RNN(3, "gaussian").compile(**{name: value})
 
 
-def test_what_cannot_be_checked_is_caught_at_its_update(monkeypatch):
-    """As of a `PyDataset` in several processes."""
-    monkeypatch.setattr("zf_keras.models.base.is_checked", lambda data: False)
-    monkeypatch.setattr("zf_keras.models.base.checked", lambda data, check: data)
-    model, x = RNN(3, "gaussian"), np.copy(X)
-    model.compile(run_eagerly=True)
+class Loaded(keras.utils.PyDataset):
+    def __init__(self, x, **kwargs):
+        super().__init__(**kwargs)
+        self.x = x
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, index):
+        return self.x[index][None]
+
+
+@pytest.fixture
+def in_processes(monkeypatch):
+    """How a `PyDataset` is read in several processes. Here they are threads: a fork beside JAX may hang."""
+    monkeypatch.setattr("keras.src.trainers.data_adapters.py_dataset_adapter._FORCE_THREADPOOL", True)
+    return {"workers": 2, "use_multiprocessing": True}
+
+
+def test_a_later_batch_of_several_processes_is_checked_before_its_update(in_processes):
+    model, x = RNN(3, "gaussian", seed=0), np.copy(X)
+    model.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
     x[2] = np.nan
-    with pytest.raises(ValueError, match="nan at epoch 1, batch 3"):
-        model.fit(x, batch_size=1, shuffle=False, verbose=0, callbacks=keras.callbacks.Callback())
+    with pytest.raises(Exception, match=r"`targets` holds nan"):
+        model.fit(Loaded(x, **in_processes), shuffle=False, verbose=0)
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+def test_the_batches_of_several_processes_are_read_in_order(in_processes):
+    x = np.random.default_rng(0).normal(size=(6, 2, 1)).astype("float32")
+    weights = []
+    for data in (x, Loaded(x), Loaded(x, **in_processes)):
+        model = RNN(3, "gaussian", seed=0)
+        model.build(x.shape)  # of a model that is not built, Keras reads a batch, and on JAX the order is another
+        model.compile(keras.optimizers.SGD(0.1))
+        model.fit(data, batch_size=1 if data is x else None, shuffle=False, verbose=0)
+        weights.append(model.get_weights())
+        assert np.isfinite(model.evaluate(data, verbose=0)).all() and model.lagged
+    for other in weights[1:]:
+        for a, b in zip(weights[0], other, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+def test_the_batches_are_shuffled():
+    read, x = [], np.random.default_rng(0).normal(size=(20, 2, 1)).astype("float32")
+
+    class Noting(Loaded):
+        def __getitem__(self, index):
+            read.append(index)
+            return super().__getitem__(index)
+
+    model = RNN(3, "gaussian", seed=0)
+    model.compile("sgd", run_eagerly=True)
+    model.fit(x[:1], verbose=0)
+    read.clear()
+    model.fit(Noting(x), verbose=0)
+    assert sorted(read[-20:]) == list(range(20)) and read[-20:] != list(range(20))
+
+
+def test_what_cannot_be_checked_is_caught_at_its_update(monkeypatch):
+    """As of a `DataLoader` of PyTorch."""
+    monkeypatch.setattr("zf_keras.models.fitting.is_checked", lambda data: False)
+    monkeypatch.setattr("zf_keras.models.fitting.checked", lambda data, check, shuffle: data)
+    x = np.copy(X)
+    x[2] = np.nan
+    for callbacks in ([], [keras.callbacks.Callback()]):
+        model = RNN(3, "gaussian")
+        model.compile(run_eagerly=True)
+        with pytest.raises(ValueError, match="nan at epoch 1, batch 3"):
+            model.fit(x, None, 1, 1, 0, callbacks, shuffle=False)
 
 
 def test_what_is_checked_before_its_update():
-    for data in (X, {"targets": X}, (X for _ in range(2))):
+    for data in (X, {"targets": X}, (X for _ in range(2)), Loaded(X), Loaded(X, workers=2, use_multiprocessing=True)):
         assert is_checked(data)
+    assert not is_checked([X])
 
-    class Loaded(keras.utils.PyDataset):
-        pass
 
-    assert is_checked(Loaded()) and not is_checked(Loaded(workers=2, use_multiprocessing=True))
+def test_one_batch(model):
+    """Training loops of one's own: `train_on_batch` and `test_on_batch` check too, and note what was fitted on."""
+    x = np.copy(X)
+    x[1, 0] = np.nan
+    weights = model.get_weights()
+    for method in (model.train_on_batch, model.test_on_batch):
+        with pytest.raises(ValueError, match="holds nan"):
+            method(x)
+        with pytest.raises(ValueError, match="`y`"):
+            method(X, X)
+    np.testing.assert_equal(model.get_weights(), weights)
+    assert np.isfinite(model.train_on_batch(X)).all() and model.lagged
+    assert np.isfinite(model.train_on_batch({"inputs": X + 1, "targets": X})).all() and not model.lagged
+    assert np.isfinite(model.train_on_batch(X)).all() and model.lagged

@@ -69,6 +69,19 @@ def test_a_model_is_whole_after_an_interrupted_fit(batch, at):
     assert_whole(model, interrupt.seen or before)
 
 
+@pytest.mark.skipif(keras.config.backend() != "jax", reason="its trainer takes the values out")
+def test_a_distributed_model_is_whole_after_an_interrupted_fit():
+    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=["cpu:0"]))
+    try:
+        model, x, interrupt = compiled(), normal(8, 5, 2), Interrupt(2, "begin")
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(x, batch_size=2, verbose=0, callbacks=[interrupt])
+        assert_whole(model, interrupt.seen)
+        assert np.isfinite(model.evaluate(x, verbose=0)).all() and model.predict(x, verbose=0)
+    finally:
+        keras.distribution.set_distribution(None)
+
+
 @pytest.mark.parametrize("batch", [0, 3])
 def test_a_model_is_whole_after_an_error_in_the_stream(batch):
     model, x = compiled(ZForcing(3, 2, "gaussian", seed=0)), normal(2, 5, 2)

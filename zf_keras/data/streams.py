@@ -2,15 +2,21 @@
 
 import keras
 
+from zf_keras._private import CheckedPyDatasetAdapter
 from zf_keras.data.batches import Batches
 from zf_keras.data.sequences import is_arrays, native
 
 
-def checked(data, check_batch):
+def checked(data, check_batch, shuffle=False):
     """`data` with every batch checked: arrays now, streams batch by batch as they are read.
 
     `fit`, `evaluate` and `predict` pass their data through here. Of data loaders that cannot be wrapped
-    (`grain.DataLoader`, PyTorch's, a `PyDataset` in several processes) only the first batch is checked.
+    (`grain.DataLoader`, PyTorch's) only the first batch is checked.
+
+    Args:
+        data: arrays or a stream.
+        check_batch: function of an array or dict that raises an error.
+        shuffle: bool. Whether the batches of a `PyDataset` are read in random order.
     """
     if is_arrays(data):
         check_batch(data)
@@ -20,8 +26,8 @@ def checked(data, check_batch):
             "A data frame is one sequence: pass `frame.to_numpy()[None]`, an array (1, time, features), or several "
             f"stacked, (batch, time, features). Received: {type(data)}."
         )
-    if isinstance(data, keras.utils.PyDataset) and not data.use_multiprocessing:
-        return _CheckedPyDataset(data, check_batch)
+    if isinstance(data, keras.utils.PyDataset):
+        return CheckedPyDatasetAdapter(data, lambda batch: _checked_batch(batch, check_batch), shuffle)
     origin = type(data).__module__.split(".")[0]
     if origin == "tensorflow":
         return _checked_tf_dataset(data, check_batch)
@@ -40,10 +46,9 @@ def checked(data, check_batch):
 
 def is_checked(data):
     """Whether `checked` sees every batch before the model does."""
-    if isinstance(data, keras.utils.PyDataset):
-        return not data.use_multiprocessing
     origin = type(data).__module__.split(".")[0]
-    return is_arrays(data) or origin == "tensorflow" or hasattr(data, "__next__") or hasattr(data, "map")
+    readable = isinstance(data, keras.utils.PyDataset) or hasattr(data, "__next__") or hasattr(data, "map")
+    return is_arrays(data) or origin == "tensorflow" or readable
 
 
 def finite(data, steps, arguments):
@@ -75,23 +80,3 @@ def _checked_tf_dataset(dataset, check_batch):
             return tf.nest.map_structure(tf.identity, batch)
 
     return dataset.map(check_structure, num_parallel_calls=1)
-
-
-class _CheckedPyDataset(keras.utils.PyDataset):
-    def __init__(self, dataset, check_batch):
-        super().__init__(dataset.workers, max_queue_size=dataset.max_queue_size)
-        self._dataset = dataset
-        self._check_batch = check_batch
-
-    @property
-    def num_batches(self):
-        return self._dataset.num_batches
-
-    def __getitem__(self, index):
-        return _checked_batch(self._dataset[index], self._check_batch)
-
-    def on_epoch_begin(self):
-        self._dataset.on_epoch_begin()
-
-    def on_epoch_end(self):
-        self._dataset.on_epoch_end()

@@ -4,15 +4,12 @@ Data flows one way. `call`: data -> `Sequences` -> the model's `context` and `in
 and terms, (batch, time) nats each. `compute_loss`: terms -> summed over the steps, weighed, averaged over the batch.
 """
 
-import threading
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
-from zf_keras._private import Model, is_validation
 from zf_keras.arguments import (
     check_choice,
     check_finite,
@@ -26,16 +23,14 @@ from zf_keras.arguments import (
 from zf_keras.compiled import compiled
 from zf_keras.data.checks import check, check_inputs_given
 from zf_keras.data.sequences import Sequences, is_concrete, sequences_of
-from zf_keras.data.streams import checked, finite, is_checked
 from zf_keras.export.model import export
-from zf_keras.files import whole_file
 from zf_keras.heads import DistributionHead, get_head, without_void
 from zf_keras.inference.generation import forecast, generate
 from zf_keras.inference.likelihood import log_likelihood
 from zf_keras.inference.passes import arrays, count_and_time
 from zf_keras.layers.lstm_stack import LSTMStack
 from zf_keras.models.arguments import signature
-from zf_keras.models.fitting import alone, check_of_fit, with_finite_loss
+from zf_keras.models.fitting import CheckedModel, check_only_x
 from zf_keras.presets.model import PresetsOfClass, from_preset, save_to_preset
 from zf_keras.seeds import SeedGenerator, seeded
 
@@ -51,7 +46,7 @@ class Steps(NamedTuple):
         return -self.terms["nll"]
 
 
-class SequenceModel(Model):
+class SequenceModel(CheckedModel):
     """Base of all models.
 
     What a model defines:
@@ -131,7 +126,7 @@ class SequenceModel(Model):
             num_classes=self.num_classes,
         )
         # Set past Keras's tracking of attributes: they are not layers of the model, and never built.
-        self.__dict__.update(output=output, _head_template=template, lock=threading.RLock())
+        self.__dict__.update(output=output, _head_template=template)
         self.tokens = template.tokens
         most = template.num_classes if self.tokens else None
         self.start_token = check_token("start_token", start_token, most)
@@ -139,8 +134,6 @@ class SequenceModel(Model):
         if word_dropout and not self.tokens:
             raise ValueError(f"`word_dropout` needs a categorical output. Received: word_dropout={word_dropout}.")
         self.seed_generator = SeedGenerator(self.seed, name="noise")
-        #: Whether it was fitted on inputs that are the targets a step earlier, so that what it draws can go on.
-        self.lagged = True
 
     # What a model defines.
 
@@ -311,15 +304,6 @@ class SequenceModel(Model):
         arguments = {name: keras.saving.deserialize_keras_object(value) for name, value in config.items()}
         return cls(**without_void(arguments, latents=cls.noise_dim != 0))
 
-    def save(self, filepath, overwrite=True, zipped=None, **kwargs):
-        path = Path(filepath)
-        local = path.suffix == ".keras" and "://" not in str(filepath) and zipped is not False
-        if not local or (path.exists() and not overwrite):  # Keras asks before it overwrites
-            super().save(filepath, overwrite, zipped, **kwargs)
-            return
-        with whole_file(path) as partial:
-            super().save(partial, True, zipped, **kwargs)
-
     def save_own_variables(self, store):
         # Keras saves no seed generators; training goes on from a saved file with the same noise.
         super().save_own_variables(store)
@@ -422,7 +406,7 @@ class SequenceModel(Model):
         return {name: ops.sum(term, axis=1) for name, term in steps.terms.items()}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        _check_only_x(y, sample_weight)
+        check_only_x(y, sample_weight)
         terms, weights = self._sums(y_pred), self.current_weights()
         for name, (values, value_weights) in self.metric_values(terms, weights).items():
             self._means[name].update_state(values, value_weights)
@@ -431,44 +415,6 @@ class SequenceModel(Model):
     def objective(self, terms, weights, training):
         """What is minimised, from the terms of each sequence: (batch,) nats."""
         return sum(weight * terms[name] for name, weight in weights.items())
-
-    def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None, **kwargs):
-        given = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, "weighted_metrics": weighted_metrics}
-        for name, value in given.items():
-            if value is not None:
-                raise ValueError(f"The model has its own loss and metrics: leave out `{name}`. Received: {value}.")
-        super().compile(optimizer=optimizer, **kwargs)
-
-    def compile_from_config(self, config):
-        # Keras leaves it out where `compile` is one's own.
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.built:
-            self.optimizer.build(self.trainable_variables)
-
-    def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
-        _check_only_x(y, kwargs.get("sample_weight"))
-        x = finite(x, "steps_per_epoch", kwargs)
-        if not is_checked(x) and len(args) < 4:
-            kwargs["callbacks"] = with_finite_loss(kwargs.get("callbacks"))
-        x = checked(x, check_of_fit(self))
-        if validation_data is not None:
-            # A tuple is (x, y, sample_weight), as Keras has it.
-            first, *rest = validation_data if isinstance(validation_data, tuple) else (validation_data,)
-            _check_only_x(*rest)
-            validation_data = checked(finite(first, "validation_steps", kwargs), self.check_data)
-        with alone(self):
-            return super().fit(x, None, *args, validation_data=validation_data, **kwargs)
-
-    def evaluate(self, x=None, y=None, *args, **kwargs):
-        _check_only_x(y, kwargs.get("sample_weight"))
-        if not is_validation(kwargs):
-            x = checked(finite(x, "steps", kwargs), self.check_data)
-        with alone(self):
-            return super().evaluate(x, None, *args, **kwargs)
-
-    def predict(self, x, *args, **kwargs):
-        with alone(self):
-            return super().predict(checked(x, self.check_data), *args, **kwargs)
 
     # Services: functions of a model.
 
@@ -479,10 +425,3 @@ class SequenceModel(Model):
     save_to_preset = save_to_preset
     from_preset = classmethod(from_preset)
     presets = PresetsOfClass()
-
-
-def _check_only_x(y=None, sample_weight=None):
-    # Without y, Keras would drop a sample_weight silently.
-    for name, value in (("y", y), ("sample_weight", sample_weight)):
-        if value is not None:
-            raise ValueError(f"zf_keras models take no `{name}`: data is one array, or a dict inputs, targets, mask.")

@@ -1,11 +1,114 @@
-"""Around Keras's fit, evaluate and predict: one at a time of a model, and its values whole after an error."""
+"""What zf_keras changes of Keras's own model: data is checked, one fit runs at a time, files are whole."""
 
 import contextlib
+import threading
+from pathlib import Path
 
 import keras
 import numpy as np
 
+from zf_keras._private import Model, is_validation
 from zf_keras.data.checks import is_lagged
+from zf_keras.data.streams import checked, finite, is_checked
+from zf_keras.files import whole_file
+
+
+class CheckedModel(Model):
+    """A Keras model with its own loss, which checks its data as it is read.
+
+    A subclass defines `check_data(data)`, which raises a `ValueError`, and reads `lagged`: whether the model was
+    fitted on inputs that are the targets a step earlier.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.__dict__["lock"] = threading.RLock()  # past Keras's tracking of attributes
+        self.lagged = True
+
+    def check_data(self, data):
+        """Raises a `ValueError` that names what is wrong with `data`, an array or dict, if anything is."""
+        raise NotImplementedError
+
+    def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None, **kwargs):
+        given = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, "weighted_metrics": weighted_metrics}
+        for name, value in given.items():
+            if value is not None:
+                raise ValueError(f"The model has its own loss and metrics: leave out `{name}`. Received: {value}.")
+        super().compile(optimizer=optimizer, **kwargs)
+
+    def compile_from_config(self, config):
+        # Keras leaves it out where `compile` is one's own.
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        validation_split=0.0,
+        validation_data=None,
+        shuffle=True,
+        class_weight=None,
+        sample_weight=None,
+        **kwargs,
+    ):
+        check_only_x(y, sample_weight, class_weight)
+        x = finite(x, "steps_per_epoch", kwargs)
+        if not is_checked(x):
+            callbacks = with_finite_loss(callbacks)
+        x = checked(x, check_of_fit(self), shuffle)
+        if validation_data is not None:
+            # A tuple is (x, y, sample_weight), as Keras has it.
+            first, *rest = validation_data if isinstance(validation_data, tuple) else (validation_data,)
+            check_only_x(*rest)
+            validation_data = checked(finite(first, "validation_steps", kwargs), self.check_data)
+        with alone(self):
+            return super().fit(
+                x,
+                batch_size=batch_size,
+                epochs=epochs,
+                verbose=verbose,
+                callbacks=callbacks,
+                validation_split=validation_split,
+                validation_data=validation_data,
+                shuffle=shuffle,
+                **kwargs,
+            )
+
+    def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, **kwargs):
+        check_only_x(y, sample_weight)
+        if not is_validation(kwargs):
+            x = checked(finite(x, "steps", kwargs), self.check_data)
+        with alone(self):
+            return super().evaluate(x, batch_size=batch_size, verbose=verbose, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        with alone(self):
+            return super().predict(checked(x, self.check_data), *args, **kwargs)
+
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, **kwargs):
+        check_only_x(y, sample_weight, class_weight)
+        with alone(self):
+            return super().train_on_batch(checked(x, check_of_fit(self)), **kwargs)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, **kwargs):
+        check_only_x(y, sample_weight)
+        with alone(self):
+            return super().test_on_batch(checked(x, self.check_data), **kwargs)
+
+    def save(self, filepath, overwrite=True, zipped=None, **kwargs):
+        path = Path(filepath)
+        local = path.suffix == ".keras" and "://" not in str(filepath) and zipped is not False
+        if not local or (path.exists() and not overwrite):  # Keras asks before it overwrites
+            super().save(filepath, overwrite, zipped, **kwargs)
+            return
+        with whole_file(path) as partial:
+            super().save(partial, True, zipped, **kwargs)
 
 
 @contextlib.contextmanager
@@ -63,3 +166,10 @@ def with_finite_loss(callbacks):
         return callbacks
     callbacks = callbacks or []
     return [*(callbacks if isinstance(callbacks, list | tuple) else [callbacks]), FiniteLoss()]
+
+
+def check_only_x(y=None, sample_weight=None, class_weight=None):
+    """Raises a `ValueError` if there is more than x, which Keras would drop without a word."""
+    for name, value in (("y", y), ("sample_weight", sample_weight), ("class_weight", class_weight)):
+        if value is not None:
+            raise ValueError(f"zf_keras models take no `{name}`: data is one array, or a dict inputs, targets, mask.")
