@@ -1,38 +1,21 @@
-"""What an exported model can be asked, as functions of TensorFlow tensors whose noise may be given.
-
-An endpoint is one function of named tensors. A SavedModel holds it with whatever may be left out drawn or filled in;
-ONNX and LiteRT, where nothing is drawn, take every input.
-"""
-
-from collections.abc import Callable
-from typing import NamedTuple
+"""What an exported model can be asked, as functions of TensorFlow tensors whose noise may be given."""
 
 import keras
 import tensorflow as tf
 
+from zf_keras.export.endpoint import (
+    Drawn,
+    Endpoint,
+    draw_normal,
+    draw_uniform,
+    is_left_out,
+    leading_sizes,
+    spec_of_count,
+    spec_of_floats,
+    spec_of_frames,
+    with_width,
+)
 from zf_keras.inference import generation, latents, likelihood
-
-#: What only says how much noise to draw.
-COUNTS = ("batch_size", "length", "horizon", "num_samples")
-
-
-class Drawn(NamedTuple):
-    """Noise that is drawn where it is left out, and must be of that shape where it is given."""
-
-    draw: Callable  # of the sizes
-    shape: Callable  # of the other inputs, to the sizes
-
-    def __call__(self, given):
-        return self.draw(*self.shape(given))
-
-
-class Endpoint(NamedTuple):
-    """One function of an exported model."""
-
-    function: Callable  # of the inputs by name, but for the counts that noise is drawn by, to a dict of outputs
-    inputs: dict  # name -> tf.TensorSpec, or a dict of them
-    left_out: dict  # name -> its default, or the function of the other inputs that gives it
-    doc: str
 
 
 def endpoints(model):
@@ -45,52 +28,12 @@ def endpoints(model):
     return {**scores, **_generation(model), **streams}
 
 
-def _frames(model, name, *axes):
-    """Spec of inputs or targets with leading `axes`."""
-    return tf.TensorSpec(axes, tf.int32) if model.tokens else _floats(*axes, model.features[name])
-
-
-def _floats(*shape):
-    return tf.TensorSpec(shape, tf.float32)
-
-
-def _count():
-    return tf.TensorSpec((), tf.int32)
-
-
-def _with_width(**inputs):
-    """The inputs but for those that hold nothing."""
-    return {name: spec for name, spec in inputs.items() if isinstance(spec, dict) or 0 not in spec.shape}
-
-
-# The raw ops: those of tf.random would keep the seed of the process that exports.
-
-
-def _normal(*shape):
-    return tf.raw_ops.RandomStandardNormal(shape=tf.stack(shape), dtype=tf.float32)
-
-
-def _uniform(*shape):
-    return tf.raw_ops.RandomUniform(shape=tf.stack(shape), dtype=tf.float32)
-
-
-def _leading(x, count=2):
-    """Sizes of the first axes."""
-    return tf.unstack(tf.shape(x)[:count])
-
-
-def is_left_out(x):
-    """Whether an input of a SavedModel's method is its default, which is empty on each axis of any size."""
-    sizes = [i for i, n in enumerate(x.shape) if n is None]
-    return tf.reduce_all(tf.gather(tf.shape(x), sizes) == 0)
-
-
 def _scores(model):
     """Scores and latents of whole sequences."""
     dim = model.noise_dim
 
     def given(targets, mask, inputs, noise):
-        noise = tf.zeros((*_leading(targets), 0)) if noise is None else noise
+        noise = tf.zeros((*leading_sizes(targets), 0)) if noise is None else noise
         return model, {"targets": targets, "mask": mask, "inputs": inputs}, tf.cast(noise, model.compute_dtype)
 
     def elbo(targets, mask, inputs, noise=None):
@@ -100,7 +43,7 @@ def _scores(model):
         num_samples = 1 if noise is None else tf.shape(noise)[1]
         targets, mask, inputs = (tf.repeat(x, num_samples, axis=0) for x in (targets, mask, inputs))
         if noise is not None:
-            noise = tf.reshape(noise, (*_leading(targets), dim))
+            noise = tf.reshape(noise, (*leading_sizes(targets), dim))
         log_weights = likelihood.log_weight(*given(targets, mask, inputs, noise))
         return {"log_likelihood": likelihood.log_mean_exp(tf.reshape(log_weights, (-1, num_samples)))}
 
@@ -108,43 +51,43 @@ def _scores(model):
         return latents.Encoding(*latents.posterior(*given(targets, mask, inputs, noise)))._asdict()
 
     inputs = {
-        "targets": _frames(model, "targets", None, None),
+        "targets": spec_of_frames(model, "targets", None, None),
         "mask": tf.TensorSpec((None, None), tf.bool),
-        "inputs": _frames(model, "inputs", None, None),
+        "inputs": spec_of_frames(model, "inputs", None, None),
     }
     left_out = {
-        "mask": lambda given: tf.fill(_leading(given["targets"]), True),
+        "mask": lambda given: tf.fill(leading_sizes(given["targets"]), True),
         "inputs": lambda given: model.sequences({"targets": given["targets"]}).inputs,
     }
     if not model.is_autoregressive:
         del left_out["inputs"]
-    one_draw = {"noise": Drawn(_normal, lambda given: (*_leading(given["targets"]), dim))}
+    one_draw = {"noise": Drawn(draw_normal, lambda given: (*leading_sizes(given["targets"]), dim))}
 
     def shape_of_draws(given):
-        batch, time = _leading(given["targets"])
+        batch, time = leading_sizes(given["targets"])
         num_samples, noise = given["num_samples"], given.get("noise")
         if noise is not None:
             num_samples = tf.where(is_left_out(noise), num_samples, tf.maximum(1, tf.shape(noise)[1]))
         return batch, num_samples, time, dim
 
-    weighted = _with_width(num_samples=_count(), noise=_floats(None, None, None, dim))
+    weighted = with_width(num_samples=spec_of_count(), noise=spec_of_floats(None, None, None, dim))
     return {
         "elbo": Endpoint(
             elbo,
-            _with_width(**inputs, noise=_floats(None, None, dim)),
+            with_width(**inputs, noise=spec_of_floats(None, None, dim)),
             {**left_out, **one_draw},
             "ELBO, with the KL in closed form: (batch,) nats.",
         ),
         "log_likelihood": Endpoint(
             log_likelihood,
             {**inputs, **weighted},
-            {**left_out, "noise": Drawn(_normal, shape_of_draws), "num_samples": 1},
+            {**left_out, "noise": Drawn(draw_normal, shape_of_draws), "num_samples": 1},
             "Importance-weighted bound of num_samples draws (those of the noise, if given), exact without latents: "
             "(batch,) nats.",
         ),
         "encode": Endpoint(
             encode,
-            {**inputs, "noise": _floats(None, None, dim)},
+            {**inputs, "noise": spec_of_floats(None, None, dim)},
             {**left_out, **one_draw},
             "Mean and sample of the posterior: (batch, time, latent_dim) each.",
         ),
@@ -170,34 +113,34 @@ def _generation(model):
         return draw(state, x, _step_noise(model, noise, uniform), temperature)
 
     def state_after(prompt, noise):
-        noise = tf.zeros((*_leading(prompt), 0)) if noise is None else noise
+        noise = tf.zeros((*leading_sizes(prompt), 0)) if noise is None else noise
         return generation.state_after(model, prompt, tf.cast(noise, model.compute_dtype))
 
     def noise_of(shape):
         return {
             "temperature": 1.0,
-            "noise": Drawn(_normal, lambda given: (*shape(given), dim + model.head.normal_dim)),
-            "uniform": Drawn(_uniform, lambda given: (*shape(given), model.head.uniform_dim)),
+            "noise": Drawn(draw_normal, lambda given: (*shape(given), dim + model.head.normal_dim)),
+            "uniform": Drawn(draw_uniform, lambda given: (*shape(given), model.head.uniform_dim)),
         }
 
-    inputs = _with_width(
-        temperature=_floats(),
-        noise=_floats(None, None, dim + model.head.normal_dim),
-        uniform=_floats(None, None, model.head.uniform_dim),
+    inputs = with_width(
+        temperature=spec_of_floats(),
+        noise=spec_of_floats(None, None, dim + model.head.normal_dim),
+        uniform=spec_of_floats(None, None, model.head.uniform_dim),
     )
-    prompt = _frames(model, "targets", None, None)
-    prompt_noise = _with_width(prompt_noise=_floats(None, None, dim))
-    of_prompt = {"prompt_noise": Drawn(_normal, lambda given: (*_leading(given["prompt"]), dim))}
+    prompt = spec_of_frames(model, "targets", None, None)
+    prompt_noise = with_width(prompt_noise=spec_of_floats(None, None, dim))
+    of_prompt = {"prompt_noise": Drawn(draw_normal, lambda given: (*leading_sizes(given["prompt"]), dim))}
     return {
         "generate": Endpoint(
             generate,
-            {"batch_size": _count(), "length": _count(), **inputs},
+            {"batch_size": spec_of_count(), "length": spec_of_count(), **inputs},
             noise_of(lambda given: (given["batch_size"], given["length"])),
             "Sequences drawn from the model: (batch, length, features), or (batch, length) of tokens.",
         ),
         "continue_sequence": Endpoint(
             continue_sequence,
-            {"prompt": prompt, "horizon": _count(), **inputs, **prompt_noise},
+            {"prompt": prompt, "horizon": spec_of_count(), **inputs, **prompt_noise},
             {
                 **noise_of(lambda given: (tf.shape(given["prompt"])[0], given["horizon"])),
                 **of_prompt,
@@ -216,7 +159,7 @@ def _generation(model):
 def _step_noise(model, noise, uniform):
     """The latents' noise, and the normal and uniform numbers of the frames."""
     one = uniform if noise is None else noise  # every head draws
-    leading = _leading(one, one.shape.rank - 1)
+    leading = leading_sizes(one, one.shape.rank - 1)
     noise = tf.zeros((*leading, 0)) if noise is None else noise
     uniform = tf.zeros((*leading, 0)) if uniform is None else uniform
     latent_noise, normal = tf.split(noise, (model.noise_dim, model.head.normal_dim), axis=-1)
@@ -237,7 +180,7 @@ def _streams(model):
         return steps.output, _named(state)
 
     def score_step(state, x, y, noise=None):
-        noise = tf.zeros((*_leading(x, 1), 0)) if noise is None else noise
+        noise = tf.zeros((*leading_sizes(x, 1), 0)) if noise is None else noise
         params, state = step(state, x, tf.cast(noise, model.compute_dtype))
         return {"log_prob": model.head.log_prob(params, y), "state": state}
 
@@ -248,86 +191,34 @@ def _streams(model):
 
     start = _named(model.initial_state(1))
     specs = {name: tf.TensorSpec((None, *x.shape[1:]), x.dtype) for name, x in start.items()}
-    stream = {"state": specs, "x": _frames(model, "inputs", None)}
+    stream = {"state": specs, "x": spec_of_frames(model, "inputs", None)}
     width, uniform_dim = dim + model.head.normal_dim, model.head.uniform_dim
     return {
         "initial_state": Endpoint(
             lambda batch_size: {"state": _named(model.initial_state(batch_size))},
-            {"batch_size": _count()},
+            {"batch_size": spec_of_count()},
             {},
             "State before the first step.",
         ),
         "score_step": Endpoint(
             score_step,
-            _with_width(**stream, y=_frames(model, "targets", None), noise=_floats(None, dim)),
-            {"noise": Drawn(_normal, lambda given: (*_leading(given["x"], 1), dim))},
+            with_width(**stream, y=spec_of_frames(model, "targets", None), noise=spec_of_floats(None, dim)),
+            {"noise": Drawn(draw_normal, lambda given: (*leading_sizes(given["x"], 1), dim))},
             "log p(y_t | z_t, state) with z_t drawn from the prior, (rows,) nats, and the state after the step.",
         ),
         "generate_step": Endpoint(
             generate_step,
-            _with_width(
-                **stream, temperature=_floats(), noise=_floats(None, width), uniform=_floats(None, uniform_dim)
+            with_width(
+                **stream,
+                temperature=spec_of_floats(),
+                noise=spec_of_floats(None, width),
+                uniform=spec_of_floats(None, uniform_dim),
             ),
             {
                 "temperature": 1.0,
-                "noise": Drawn(_normal, lambda given: (*_leading(given["x"], 1), width)),
-                "uniform": Drawn(_uniform, lambda given: (*_leading(given["x"], 1), uniform_dim)),
+                "noise": Drawn(draw_normal, lambda given: (*leading_sizes(given["x"], 1), width)),
+                "uniform": Drawn(draw_uniform, lambda given: (*leading_sizes(given["x"], 1), uniform_dim)),
             },
             "A frame y_t drawn from the model, which is the next x, and the state after the step.",
         ),
     }
-
-
-# In flat form: tensors by name in and out.
-
-
-def flat_specs(endpoint, left_out=()):
-    """The inputs of an endpoint but for some, those of a state one by one: name -> tf.TensorSpec with that name."""
-    specs = {name: spec for name, spec in endpoint.inputs.items() if name not in left_out}
-    return {name: tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in _flat(specs).items()}
-
-
-def flat_function(endpoint, run, specs):
-    """`run`, of a dict of inputs to a dict of outputs, as a function of the flat tensors of `specs`.
-
-    Outputs of the name of an input are "next_..." there.
-    """
-
-    def call(*args, **kwargs):
-        given = {**dict(zip(specs, args, strict=False)), **kwargs}
-        nested = {
-            name: {key: given[key] for key in spec} if isinstance(spec, dict) else given.get(name)
-            for name, spec in endpoint.inputs.items()
-        }
-        outputs = _flat(run({name: x for name, x in nested.items() if x is not None}))
-        return {f"next_{name}" if name in specs else name: tf.identity(x) for name, x in outputs.items()}
-
-    return call
-
-
-def counts(endpoint):
-    """Names of the inputs that noise is drawn by, and that nothing is computed of."""
-    return [name for name in endpoint.inputs if name in COUNTS and len(endpoint.inputs) > 1]
-
-
-def _flat(tensors):
-    flat = {}
-    for name, value in tensors.items():
-        flat |= value if isinstance(value, dict) else {name: value}
-    return flat
-
-
-def described(endpoint, outputs, format):
-    """An endpoint in words and shapes. outputs: its flat outputs, tensors by name."""
-    specs = flat_specs(endpoint, () if format == "tf_saved_model" else counts(endpoint))
-    described = {"description": endpoint.doc, "inputs": _listed(specs), "outputs": _listed(_flat(outputs))}
-    if format == "tf_saved_model":
-        for name, fill in endpoint.left_out.items():
-            if name in specs:
-                kind = "drawn" if isinstance(fill, Drawn) else "filled in" if callable(fill) else fill
-                described["inputs"][name]["default"] = kind
-    return described
-
-
-def _listed(tensors):
-    return {name: {"shape": x.shape.as_list(), "dtype": x.dtype.name} for name, x in tensors.items()}

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from zf_keras._private import patch_tf2onnx
-from zf_keras.export.endpoints import counts, flat_function, flat_specs
+from zf_keras.export.endpoint import counts, flat_function, flat_specs
 
 #: The endpoints that a format holds.
 STEPS = ("score_step", "generate_step")

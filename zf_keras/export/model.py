@@ -123,7 +123,8 @@ def _check_installed(format):
 def _write(model, folder, format):
     """Writes the files of an export, on TensorFlow."""
     # They import TensorFlow.
-    from zf_keras.export.endpoints import described, endpoints
+    from zf_keras.export.endpoint import described
+    from zf_keras.export.endpoints import endpoints
     from zf_keras.export.files import HELD, write_files
     from zf_keras.export.saved_model import write_saved_model
 

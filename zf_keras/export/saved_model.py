@@ -5,7 +5,7 @@ from inspect import Parameter, Signature
 import numpy as np
 import tensorflow as tf
 
-from zf_keras.export.endpoints import COUNTS, Drawn, counts, flat_function, flat_specs, is_left_out
+from zf_keras.export.endpoint import COUNTS, Drawn, counts, flat_function, flat_specs, is_left_out
 from zf_keras.heads.bernoulli import BernoulliHead
 
 
