@@ -117,7 +117,7 @@ class StochasticLSTMCell(keras.layers.Layer):
             latent_kernel = ops.matmul(self._cast(self.projection.kernel), latent_kernel)
         return StepWeights(
             recurrent=ops.concatenate([self._cast(self.recurrent_kernel), hidden_kernel], axis=-1),
-            latent=latent_kernel,
+            latent_kernel=latent_kernel,
             params=self._cast(network.linear.kernel),
             params_bias=self._cast(network.linear.bias),
         )

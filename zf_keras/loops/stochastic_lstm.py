@@ -22,7 +22,7 @@ class StepWeights(NamedTuple):
     """What multiplies inside the loop. H units, Z size of z_t, D hidden units of f_q or f_p."""
 
     recurrent: Any  # [U, W_h] (H, 4H + D): h_{t-1} to the gates and to f_q or f_p
-    latent: Any  # (Z, 4H): z_t to the gates
+    latent_kernel: Any  # (Z, 4H): z_t to the gates
     params: Any  # (D, 2Z): hidden layer to mean and log-variance
     params_bias: Any  # (2Z,)
 
@@ -57,7 +57,7 @@ def step(weights, clip, state, inputs, latent=None):
     params = params if clip is None else ops.clip(params, -clip, clip)
     mean, log_variance = ops.split(params, 2, axis=-1)
     z = reparametrized(mean, log_variance, inputs.noise) if latent is None else latent
-    gates = inputs.gates + recurrent[:, : 4 * units] + ops.matmul(z, weights.latent)
+    gates = inputs.gates + recurrent[:, : 4 * units] + ops.matmul(z, weights.latent_kernel)
     i, f, g, o = ops.split(gates, 4, axis=-1)
     i, f, g, o = ops.sigmoid(i), ops.sigmoid(f), ops.tanh(g), ops.sigmoid(o)
     c = f * c + i * g
@@ -95,8 +95,8 @@ def stochastic_lstm(weights, inputs, state, clip):
     """
 
     @ops.custom_gradient
-    def run(recurrent, latent, params_kernel, params_bias, gates_in, hidden_in, noise, h0, c0):
-        weights = StepWeights(recurrent, latent, params_kernel, params_bias)
+    def run(recurrent, latent_kernel, params_kernel, params_bias, gates_in, hidden_in, noise, h0, c0):
+        weights = StepWeights(recurrent, latent_kernel, params_kernel, params_bias)
         inputs = StepInputs(gates_in, hidden_in, noise)
         (_, c_last), out = scan(lambda s, x: step(weights, clip, s, x), (h0, c0), inputs)
 
@@ -120,7 +120,7 @@ def stochastic_lstm(weights, inputs, state, clip):
                 latent_slopes, dparams = latent_slopes * inside, dparams * inside
             slope = ops.where(out.hidden > 0, 1.0, SLOPE)
             hidden_slopes = ops.cast(ops.where(ops.abs(out.hidden) < BOUND, slope, 0.0), out.hidden.dtype)
-            recurrent_t, latent_t, params_t = map(ops.transpose, (recurrent, latent, params_kernel))
+            recurrent_t, latent_t, params_t = map(ops.transpose, (recurrent, latent_kernel, params_kernel))
 
             def step_back(state, inputs):
                 dh_next, dc = state

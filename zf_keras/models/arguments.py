@@ -77,15 +77,15 @@ def signature(cls, base):
     return inspect.Signature([*parameters.values(), rest])
 
 
-def documented(layers="", latent=True, output_network="mlp"):
+def documented(layers="", has_latents=True, output_network="mlp"):
     """Class decorator: fills in `{output}` and `{shared}` among the arguments of a docstring.
 
     Args:
         layers: str. Where the model has its `num_layers`, to follow "Stacked LSTM layers ".
-        latent: bool. Whether the model has latents.
+        has_latents: bool. Whether the model has the arguments of latents.
         output_network: str. Default of the argument.
     """
-    shared = (OF_LATENT if latent else "") + OF_ALL.format(
+    shared = (OF_LATENT if has_latents else "") + OF_ALL.format(
         layers=f" {layers}" if layers else "", output_network=output_network
     )
 

@@ -13,7 +13,7 @@ from zf_keras.models.arguments import OfAll, documented
 from zf_keras.models.base import SequenceModel, Steps
 
 
-@documented(latent=False)
+@documented(has_latents=False)
 @keras.saving.register_keras_serializable("zf_keras")
 class RNN(SequenceModel):
     """Deterministic LSTM with an output distribution: RNN-Gauss, RNN-GMM, and the same for bits and tokens.
