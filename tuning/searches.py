@@ -96,6 +96,7 @@ class Search:
         settings = {
             "recipe": recipe.name,
             "data": None if data_directory is None else str(Path(data_directory).resolve()),
+            "data_checksum": runs.data_checksum(data_directory),
             **settings,
             **runs.machine(),
             "values": recipe.values,
@@ -124,6 +125,12 @@ class Search:
                 f"{self.directory} was begun on {self.settings['backend']}, this is {keras.config.backend()}: trials "
                 f"of two backends are not to be compared. Set KERAS_BACKEND={self.settings['backend']}."
             )
+
+    def check_data(self, run):
+        """Raises a `RunError` unless a trial's run has the data that the search began with."""
+        # Older searches do not say which.
+        if self.settings.get("data_checksum") not in (None, run.environment["data_checksum"]):
+            raise runs.RunError(f"{self.settings['data']} holds other data than the search was begun with.")
 
     def trial_recipe(self, trial):
         """The recipe of a trial, one of `trials()`, which its run has too.

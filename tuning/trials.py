@@ -58,6 +58,7 @@ class Trials(Tuner):
             self._fail(trial, f"The space: {type(failure).__name__}: {failure}")
         try:
             run = self._run(trial.trial_id, recipe, values.get("tuner/trial_id"))
+            self.search_folder.check_data(run)
             run.load_data()
         except (OSError, runs.RunError) as failure:
             raise keras_tuner.errors.FatalRuntimeError(str(failure)) from failure

@@ -101,7 +101,7 @@ class Run:
             "recipe": recipe.name,
             "small": small,
             "data": None if data_directory is None else str(Path(data_directory).resolve()),
-            "data_checksum": None if data_directory is None else _data_checksum(data_directory),
+            "data_checksum": data_checksum(data_directory),
             "settings": recipe.values,
             **machine(),
         }
@@ -144,7 +144,7 @@ class Run:
         if directory is None:
             return load_data(self.recipe, None)
         try:
-            checksum = _data_checksum(directory)
+            checksum = data_checksum(directory)
         except FileNotFoundError as error:
             raise RunError(f"There is no data in {directory}. Say where it is now by --data DIR.") from error
         if checksum != self.environment["data_checksum"]:
@@ -296,5 +296,6 @@ def load_data(recipe, directory):
     return splits
 
 
-def _data_checksum(directory):
-    return shards.checksum(Path(directory) / shards.MANIFEST)
+def data_checksum(directory):
+    """Of prepared data, `None` for bundled data."""
+    return None if directory is None else shards.checksum(Path(directory) / shards.MANIFEST)

@@ -9,6 +9,7 @@ import pytest
 from tests.tuning.written import SETTINGS
 from tuning.searches import Search
 from tuning.trials import Trials
+from zf_keras import datasets
 from zoo import recipes, runs, training
 
 RECIPE = """
@@ -110,6 +111,41 @@ def test_what_fails_a_trial_and_what_ends_the_search(tuner, monkeypatch):
     monkeypatch.setattr(runs.Run, "load_data", lambda run: (_ for _ in ()).throw(runs.RunError("no data")))
     with pytest.raises(keras_tuner.errors.FatalRuntimeError, match="no data"):
         tuner.run_trial(trial_of(tuner, "4"))
+
+
+def test_data_that_was_prepared_anew_ends_the_search(tmp_path):
+    text = recipes.from_text(
+        "text.toml",
+        """
+[data]
+dataset = "text"
+[model]
+class = "RNN"
+units = 2
+output = "categorical"
+[optimizer]
+class = "Adam"
+learning_rate = 0.01
+[training]
+batch_size = 2
+epochs = 3
+[evaluation]
+batch_size = 2
+""",
+    )
+
+    def prepare(sentence, data):
+        (tmp_path / "text.txt").write_text("\n".join([sentence] * 60))
+        datasets.text.prepare(tmp_path / "text.txt", data, verbose=False)
+
+    data = tmp_path / "data"
+    prepare("one sentence", data)
+    search = Search.begin(tmp_path / "search", text, data, {**SETTINGS, "trials": 2})
+    shutil.rmtree(data)
+    prepare("another sentence", data)
+    tuner = Trials(search)
+    with pytest.raises(keras_tuner.errors.FatalRuntimeError, match="holds other data than the search was begun with"):
+        tuner.run_trial(trial_of(tuner, "0"))
 
 
 def test_an_ended_search_has_no_more_trials(tuner):
