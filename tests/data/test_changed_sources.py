@@ -67,6 +67,19 @@ def test_a_change_of_the_same_size_is_seen_by_its_time(tmp_path, sources):
     assert Shards(tmp_path / "out", "train")[0][-1] == 9
 
 
+def test_a_change_while_all_is_read_is_seen_at_the_end(tmp_path, sources):
+    def changing(path, survey):
+        yield from read(path, survey)
+        if path.endswith("c"):
+            write(sources[0], range(50, 57))
+
+    with pytest.raises(ValueError, match=f"{sources[0]} was changed while it was read. Prepare again"):
+        prepared(tmp_path / "out", sources, changing)
+    assert not (tmp_path / "out" / MANIFEST).exists()
+    prepared(tmp_path / "out", sources)
+    assert Shards(tmp_path / "out", "train")[0][0] == 50
+
+
 def test_what_was_not_read_yet_may_be_mended(tmp_path, sources):
     interrupted(tmp_path / "out", sources)
     write(sources[2], range(3))

@@ -62,8 +62,8 @@ def write_shards(
         The manifest, a dict. Its `"splits"` count the sources that gave no sequence, `"empty"`.
 
     Raises:
-        ValueError: an argument is wrong, the directory holds another data set, or a source does not hold what the
-            others hold.
+        ValueError: an argument is wrong, the directory holds another data set, a source does not hold what the
+            others hold, or a source was changed while it was read.
         OSError: the disk is full, or the directory can't be written; what was written whole is kept.
     """
     check_choice("on_error", on_error, ("stop", "skip"))
@@ -86,7 +86,7 @@ def write_shards(
         "sources": {split: _summary([name for name, _ in pairs]) for split, pairs in sources.items()},
     }
     identity = _as_json(identity)
-    states = _as_json({split: [(state or _state)(source) for _, source in pairs] for split, pairs in sources.items()})
+    states = _states(sources, state)
     with locked(directory):
         try:
             directory.mkdir(exist_ok=True)
@@ -127,6 +127,8 @@ def write_shards(
                     raise ValueError(
                         f"The {len(pairs)} sources of {split!r} hold no sequence that could be read.{reason}"
                     )
+            if change := _change(progress, sources, _states(sources, state), None):
+                raise ValueError(f"{change} was changed while it was read. Prepare again: all is read anew.")
             manifest = {name: value for name, value in progress.items() if name not in ("moments", "states")}
             manifest["statistics"] = Moments(**progress["moments"]).statistics() if statistics_of else None
             write_json(directory / MANIFEST, manifest)
@@ -247,8 +249,9 @@ def _summary(names):
     return [len(names), hashlib.sha256("\n".join(names).encode(errors="surrogateescape")).hexdigest()]
 
 
-def _state(source):
-    return file_state(source) if isinstance(source, str) else None
+def _states(sources, state):
+    state = state or (lambda source: file_state(source) if isinstance(source, str) else None)
+    return _as_json({split: [state(source) for _, source in pairs] for split, pairs in sources.items()})
 
 
 def _change(progress, sources, states, survey):
