@@ -36,9 +36,12 @@ class Gaussian(NamedTuple):
 
     def log_prob(self, x):
         """log N(x; mean, variance) in nats, summed over the last axis."""
+        return ops.sum(self.log_prob_by_feature(x), axis=-1)
+
+    def log_prob_by_feature(self, x):
+        """log N(x; mean, variance) of each number, in nats."""
         mean, log_variance, x = float32(self.mean), float32(self.log_variance), float32(x)
-        log_density = log_variance + ops.square(x - mean) * ops.exp(-log_variance) + math.log(2 * math.pi)
-        return -0.5 * ops.sum(log_density, axis=-1)
+        return -0.5 * (log_variance + ops.square(x - mean) * ops.exp(-log_variance) + math.log(2 * math.pi))
 
     def kl(self, other):
         """KL(self || other) in nats, summed over the last axis."""

@@ -6,6 +6,8 @@ import random
 import threading
 
 import keras
+import numpy as np
+from keras import ops
 
 from zf_keras.arguments import check_seed, optional
 
@@ -26,6 +28,24 @@ class SeedGenerator(keras.random.SeedGenerator):
     def next(self, ordered=True):
         with _LOCK:
             return super().next(ordered)
+
+
+class GivenSeed(keras.random.SeedGenerator):
+    """Gives the seed that it is made of, a tensor (2,), and then those after it: for draws within a loop."""
+
+    def __init__(self, seed):
+        self.given = seed
+
+    def next(self, ordered=True):
+        seed, self.given = self.given, self.given + ops.cast([0, 1], self.given.dtype)
+        return seed
+
+
+def seeds_of_steps(time, generator):
+    """A seed for each step of a loop, (time, 2), for `GivenSeed`."""
+    first = ops.convert_to_numpy(keras.random.randint((2,), 0, 2**31 - 1, seed=generator)).astype("uint32")
+    seeds = np.random.default_rng(first).integers(2**31, size=(time, 2))
+    return ops.convert_to_tensor(seeds.astype("int32" if keras.config.backend() == "tensorflow" else "uint32"))
 
 
 def seeded(build):

@@ -34,8 +34,11 @@ class BernoulliHead(DistributionHead):
         return probability.tfd.Independent(bernoulli, reinterpreted_batch_ndims=1)
 
     def log_prob(self, params, values):
+        return ops.sum(self.log_prob_by_feature(params, values), axis=-1)
+
+    def log_prob_by_feature(self, params, values):
         logits, values = float32(params), float32(values)
-        return -ops.sum(values * ops.softplus(-logits) + (1 - values) * ops.softplus(logits), axis=-1)
+        return -(values * ops.softplus(-logits) + (1 - values) * ops.softplus(logits))
 
     def at_temperature(self, params, temperature):
         return float32(params) / temperature

@@ -44,6 +44,9 @@ class GaussianHead(DistributionHead):
     def log_prob(self, params, values):
         return self._gaussian(params).log_prob(values)
 
+    def log_prob_by_feature(self, params, values):
+        return self._gaussian(params).log_prob_by_feature(values)
+
     def at_temperature(self, params, temperature):
         return ops.concatenate(tempered(self._gaussian(params), temperature), axis=-1)
 

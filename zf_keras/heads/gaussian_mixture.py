@@ -61,6 +61,11 @@ class GaussianMixtureHead(DistributionHead):
         log_probs = components.log_prob(ops.expand_dims(float32(values), -2))
         return ops.logsumexp(ops.log_softmax(logits, axis=-1) + log_probs, axis=-1)
 
+    def log_prob_by_feature(self, params, values):
+        logits, components = self._split(params)
+        log_probs = components.log_prob_by_feature(ops.expand_dims(float32(values), -2))
+        return ops.logsumexp(ops.expand_dims(ops.log_softmax(logits, axis=-1), -1) + log_probs, axis=-2)
+
     def at_temperature(self, params, temperature):
         logits, components = self._split(params)
         flat = (*ops.shape(logits)[:-1], self.num_components * self.features)

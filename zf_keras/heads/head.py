@@ -87,6 +87,10 @@ class DistributionHead(keras.layers.Layer):
         """log p(values) in nats, (...), summed over features."""
         return self.distribution(params).log_prob(self.as_values(values))
 
+    def log_prob_by_feature(self, params, values):
+        """log p of each feature by itself, whatever the others are, in nats, (..., features)."""
+        raise NotImplementedError(f"{type(self).__name__} must define `log_prob_by_feature` to be scored by feature.")
+
     def draw(self, params, normal, uniform, temperature=1.0):
         """A frame, (..., features), from given noise: the same on every backend.
 

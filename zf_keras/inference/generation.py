@@ -12,7 +12,7 @@ from keras import ops
 from zf_keras.arguments import check_numbers, check_positive, check_positive_int, check_size
 from zf_keras.compiled import compiled
 from zf_keras.data.sequences import native
-from zf_keras.inference.passes import batches_of_rows, generator
+from zf_keras.inference.passes import batches_of_rows, context_of, generator
 from zf_keras.loops.scan import scan
 from zf_keras.probability import float32
 
@@ -142,13 +142,6 @@ def start_frame(model, batch_size):
 def state_after(model, prompt, noise):
     """The state after a prompt, its latents drawn from the posterior by `noise`."""
     return state_given_context(model, prompt, context_of(model, prompt), noise)
-
-
-@compiled
-def context_of(model, prompt):
-    """The model's `context` of a prompt: what does not depend on latents."""
-    sequences = model.sequences(prompt)
-    return model.context(model.embed(sequences.inputs), model.embed(sequences.targets), None, False)
 
 
 @compiled

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from zf_keras.arguments import check_numbers
+from zf_keras.compiled import compiled
 from zf_keras.data.sequences import is_arrays, native
 from zf_keras.seeds import SeedGenerator
 
@@ -58,10 +59,41 @@ def batches_of_rows(rows, batch_size, verbose=0):
             progress.add(1)
 
 
-def passes(model, data, rows, seed, batch_size, verbose):
-    """Batches of `rows` of `data`, and noise for each."""
-    random, (_, time) = generator(model, seed), count_and_time(data)
+def passes(model, data, rows, seed, batch_size, verbose, contexts=False):
+    """Batches of `rows` of `data`, and noise for each.
+
+    Args:
+        rows: array of ascending indices, each as often as any other.
+        contexts: bool. Whether the model's context of each row comes third; it is computed once a sequence.
+    """
+    random, (count, time) = generator(model, seed), count_and_time(data)
     check_numbers(min(batch_size, len(rows)) * time * max(1, model.noise_dim), batch_size=batch_size)
+    block, context = None, None  # `batch_size` sequences, whose rows fill whole batches
     for batch_rows in batches_of_rows(rows, batch_size, verbose):
         noise = model.draw_noise(len(batch_rows), time, random)
-        yield {key: ops.convert_to_tensor(x[batch_rows]) for key, x in data.items()}, noise
+        batch = rows_of(data, batch_rows)
+        if not contexts:
+            yield batch, noise
+            continue
+        first = batch_rows[0] // batch_size * batch_size
+        if block != first:
+            of_block = np.resize(np.arange(first, min(first + batch_size, count)), min(batch_size, count))
+            block, context = first, context_of(model, rows_of(data, of_block))
+        yield batch, noise, _taken(context, batch_rows - first)
+
+
+def _taken(nest, rows):
+    return keras.tree.map_structure(lambda x: ops.take(x, rows, axis=0), nest)
+
+
+def rows_of(data, rows):
+    """Some sequences of a dict of arrays, as tensors."""
+    return {key: ops.convert_to_tensor(x[rows]) for key, x in data.items()}
+
+
+@compiled
+def context_of(model, data):
+    """The model's `context` of an array or dict of tensors: what does not depend on latents."""
+    sequences = model.sequences(data)
+    x, y = model.embed(sequences.inputs), model.embed(sequences.targets)
+    return model.context(x, y, sequences.mask, False)

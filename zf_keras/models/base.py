@@ -27,6 +27,7 @@ from zf_keras.export.model import export
 from zf_keras.heads import DistributionHead, get_head, without_void
 from zf_keras.inference.generation import forecast, generate
 from zf_keras.inference.likelihood import log_likelihood
+from zf_keras.inference.particles import step_scores
 from zf_keras.inference.passes import arrays, count_and_time
 from zf_keras.layers.lstm_stack import LSTMStack
 from zf_keras.models.arguments import signature
@@ -170,6 +171,10 @@ class SequenceModel(CheckedModel):
         """
         return ()
 
+    def step_context(self, context):
+        """What `step` reads of a context: a nest of tensors (batch, time, ...)."""
+        return context
+
     def infer(self, x, context, sequences, noise, training):
         """Per-step parameters and terms of a batch.
 
@@ -205,8 +210,8 @@ class SequenceModel(CheckedModel):
             state: nest of tensors (batch, ...), as of `initial_state`.
             x: tensor (batch, input_dim), embedded x_t.
             noise: tensor (batch, noise_dim).
-            context: tensor (batch, ...), what the posterior reads of the sequence at this step, if z_t is drawn from
-                the posterior; `weights` are then of that source. Defaults to `None`: z_t is drawn from the prior.
+            context: nest of tensors (batch, ...), `step_context` at this step, if z_t is drawn from the posterior;
+                `weights` are then of that source. Defaults to `None`: z_t is drawn from the prior.
             latent: tensor (batch, latent_dim), z_t itself, if it is given. Defaults to `None`.
 
         Returns:
@@ -365,9 +370,22 @@ class SequenceModel(CheckedModel):
         sequences = self.sequences(data, training)
         if noise is None:
             noise = self.draw_noise(*ops.shape(sequences.targets)[:2], self.seed_generator)
+        return self.steps(sequences, noise, training=training)
+
+    def steps(self, sequences, noise, context=None, training=None):
+        """`Steps` of a batch, their terms zero at masked steps.
+
+        Args:
+            sequences: `Sequences`.
+            noise: tensor (batch, time, noise_dim).
+            context: of `context`, if it is known. Defaults to `None`.
+            training: bool or `None`. Whether to drop.
+        """
         x = self.drop(self._embed_inputs(sequences.inputs, training), training)
-        y = self.drop(self.embed(sequences.targets), training)
-        steps, _ = self.infer(x, self.context(x, y, sequences.mask, training), sequences, noise, training)
+        if context is None:
+            y = self.drop(self.embed(sequences.targets), training)
+            context = self.context(x, y, sequences.mask, training)
+        steps, _ = self.infer(x, context, sequences, noise, training)
         if sequences.mask is None:
             return steps
         return steps._replace(terms={k: ops.where(sequences.mask, v, 0.0) for k, v in steps.terms.items()})
@@ -421,6 +439,7 @@ class SequenceModel(CheckedModel):
     log_likelihood = log_likelihood
     generate = generate
     forecast = forecast
+    step_scores = step_scores
     export = export
     save_to_preset = save_to_preset
     from_preset = classmethod(from_preset)

@@ -79,6 +79,9 @@ class SRNN(LatentModel):
         a = self.encoder(seen, mask=mask, training=training) if self.smoothing else self.encoder(seen)
         return Context(d, a, last)
 
+    def step_context(self, context):
+        return context.d, context.a
+
     def infer(self, x, context, sequences, noise, training):
         d, a, last = context
         # Without the residual the prior is not needed inside the loop.
@@ -115,10 +118,12 @@ class SRNN(LatentModel):
 
     def step(self, weights, state, x, noise, context=None, latent=None):
         state, z_before = state
-        d, state = self.lstm.step(x, state)
-        known = [self.prior_network.precomputed(d)]
-        if context is not None:
-            known = [self.posterior.precomputed(context)] + known * self.residual_posterior
+        if context is None:
+            d, state = self.lstm.step(x, state)
+            known = [self.prior_network.precomputed(d)]
+        else:  # d_t is known, and the state of its LSTM stays where it is
+            d, a = context
+            known = [self.posterior.precomputed(a)] + [self.prior_network.precomputed(d)] * self.residual_posterior
         z, (_, (q, *p)) = self.transition(weights, z_before, [noise, *known], latent)
         if context is None:
             p, q = [q], None

@@ -1,0 +1,259 @@
+"""Particle filter of a model: log p(y_t | y_1..y_{t-1}) step by step, and FIVO, their sum.
+
+z_t^k ~ q(z_t | ...);  w_t^k = w_{t-1}^k p(y_t | ...) p(z_t | ...) / q(z_t | ...);  p^(y_t | y_<t) = sum_k w_t^k,
+where w_{t-1} sum to one. Where the effective sample size 1 / sum_k (w_t^k)^2 falls below a share of K, the K particles
+are drawn anew from among themselves by their weights. The product of the p^ is an unbiased estimate of p(y_1..y_T).
+
+The weights sum to one after every step, so that float32 holds them; what is summed over steps is summed in float64.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from zf_keras.arguments import (
+    check_bool,
+    check_choice,
+    check_numbers,
+    check_positive_int,
+    check_probability,
+    check_size,
+)
+from zf_keras.compiled import compiled
+from zf_keras.data.sequences import is_arrays
+from zf_keras.heads import DistributionHead
+from zf_keras.inference.passes import arrays, batches_of_rows, context_of, count_and_time, generator, rows_of
+from zf_keras.loops.scan import scan
+from zf_keras.seeds import GivenSeed, seeds_of_steps
+
+RESAMPLING = ("systematic", "multinomial")
+PROPOSALS = ("posterior", "prior")
+
+
+def step_scores(
+    model,
+    data,
+    num_particles=64,
+    seed=None,
+    by_feature=False,
+    proposal="posterior",
+    resample_below=0.5,
+    resampling="systematic",
+    batch_size=1024,
+    verbose="auto",
+):
+    """log p(y_t | y_1..y_{t-1}) of every step, by a particle filter; exact where the model has no latent.
+
+    What is improbable given all before it has a low score. The sum over the steps of a sequence is its FIVO bound
+    (Maddison et al. 2017), `log_likelihood(bound="fivo")`.
+
+    A reading that is NaN is not scored: there the score is NaN. Nothing is learned from its step, and the model
+    reads its own draw in its place; `proposal` is then the prior.
+
+    Args:
+        data: array or dict.
+        num_particles: int. K. Defaults to `64`.
+        seed: int or `None`. The same seed gives the same scores; `None` continues the model's own.
+        by_feature: bool. Whether each feature is scored by itself, log p(y_tj | y_<t). These do not add up to the
+            score of the frame, whose features have latents in common. Defaults to `False`.
+        proposal: `"posterior"` or `"prior"`. What latents are drawn from. With the prior, a score depends on nothing
+            that comes after its step, but for more noise. Defaults to `"posterior"`.
+        resample_below: float in [0, 1]. The share of K below which the effective sample size leads to resampling: 0
+            for never, which gives the importance-weighted bound, 1 for always. Defaults to `0.5`.
+        resampling: `"systematic"` or `"multinomial"`. Defaults to `"systematic"`.
+        batch_size: int. How many (sequence, particle) pairs are computed at a time, a sequence at least, which
+            bounds the memory. Defaults to `1024`.
+        verbose: `"auto"`, 0 or 1. As for `log_likelihood`.
+
+    Returns:
+        NumPy array (batch, time), nats, or (batch, time, features) by feature; zero at masked steps.
+
+    Raises:
+        ValueError: names what is wrong with an argument.
+
+    Example:
+
+    >>> model = ZForcing(units=8, latent_dim=2, output="gaussian")
+    >>> model.build((None, None, 3))
+    >>> model.step_scores(np.zeros((2, 5, 3)), num_particles=4).shape
+    (2, 5)
+    """
+    check_size("num_particles", num_particles)
+    check_bool("by_feature", by_feature)
+    check_choice("proposal", proposal, PROPOSALS)
+    check_resampling(resample_below, resampling)
+    check_positive_int("batch_size", batch_size)
+    random = generator(model, seed)
+    data, observed = _without_gaps(data)
+    data = arrays(model, data)
+    if by_feature and type(model.head).log_prob_by_feature is DistributionHead.log_prob_by_feature:
+        raise ValueError(
+            f"`by_feature` needs an output that scores each feature. Received: {type(model.head).__name__}."
+        )
+    latents = model.noise_dim or observed is not None  # a reading that is missing is one
+    settings = {
+        "num_particles": num_particles if latents else 1,
+        "proposal": proposal if model.noise_dim and observed is None else "prior",
+        "resample_below": float(resample_below),
+        "resampling": resampling,
+        "by_feature": by_feature,
+    }
+    scores = _scores(model, data, observed, random, batch_size, verbose, settings)
+    if observed is None:
+        return scores
+    return np.where(observed if by_feature else observed.all(axis=-1), scores, np.nan)
+
+
+def fivo(model, data, num_particles, random, batch_size, verbose, resample_below, resampling):
+    """FIVO of each sequence of a dict of arrays: (batch,) float64 nats."""
+    settings = {
+        "num_particles": num_particles,
+        "proposal": "posterior" if model.noise_dim else "prior",
+        "resample_below": float(resample_below),
+        "resampling": resampling,
+        "by_feature": False,
+    }
+    return _scores(model, data, None, random, batch_size, verbose, settings).astype("float64").sum(axis=1)
+
+
+def check_resampling(resample_below, resampling):
+    check_probability("resample_below", resample_below)
+    check_choice("resampling", resampling, RESAMPLING)
+
+
+def _without_gaps(data):
+    """Data with a number in the place of every target that is NaN, and where targets were observed; `None` if all."""
+    targets = data.get("targets") if isinstance(data, dict) else data
+    if not is_arrays(data) or targets is None:
+        return data, None
+    targets = np.asarray(ops.convert_to_numpy(targets))
+    missing = np.isnan(targets) if targets.dtype.kind == "f" else np.zeros((), bool)
+    if isinstance(data, dict) and data.get("mask") is not None and missing.ndim == 3:
+        missing &= np.asarray(ops.convert_to_numpy(data["mask"]), bool)[..., None]
+    if not missing.any() or missing.ndim != 3:
+        return data, None
+    unknown = missing.all(axis=(0, 1))
+    if unknown.any():
+        raise ValueError(
+            f"`targets` holds nan alone in feature {int(np.argmax(unknown))}: nothing of it can be scored."
+        )
+    known = [column[~gaps][0] for column, gaps in zip(targets.T, missing.T, strict=True)]
+    filled = np.where(missing, np.array(known, targets.dtype), targets)
+    return ({**data, "targets": filled} if isinstance(data, dict) else filled), ~missing
+
+
+def _scores(model, data, observed, random, batch_size, verbose, settings):
+    """Scores of the steps of a dict of arrays: a NumPy array (batch, time, ...)."""
+    (count, time), particles = count_and_time(data), settings["num_particles"]
+    size = max(1, batch_size // particles)
+    check_numbers(min(size, count) * particles * model.units, num_particles=particles, batch_size=batch_size)
+    data = data if observed is None else {**data, "observed": observed}
+    scores = []
+    for rows in batches_of_rows(np.arange(count), size, verbose):
+        batch = rows_of(data, rows)
+        seen = batch.pop("observed", None)
+        context = context_of(model, batch) if settings["proposal"] == "posterior" else ()
+        rest = [] if seen is None else [seen]
+        scores.append(
+            ops.convert_to_numpy(filtered(model, batch, context, seeds_of_steps(time, random), *rest, **settings))
+        )
+    return np.concatenate(scores)[:count]
+
+
+@compiled
+def filtered(model, data, context, seeds, *observed, num_particles, proposal, resample_below, resampling, by_feature):
+    """log p^(y_t | y_<t) of every step.
+
+    Args:
+        data: dict of tensors.
+        context: of `model.context`, read where the proposal is the posterior.
+        seeds: tensor (time, 2), of `seeds_of_steps`.
+        *observed: tensor (batch, time, features), or nothing where every reading is there.
+        num_particles, proposal, resample_below, resampling, by_feature: as of `step_scores`.
+
+    Returns:
+        Tensor (batch, time), or (batch, time, features) by feature.
+    """
+    sequences, head = model.sequences(data), model.head
+    count = ops.shape(sequences.targets)[0]
+    rows = count * num_particles
+    weights = model.step_weights(proposal)
+    uniform = ops.full((count, num_particles), -np.log(num_particles), dtype="float32")
+    reads_draws = bool(observed) and "inputs" not in data
+
+    def repeated(nest):
+        return keras.tree.map_structure(lambda x: ops.repeat(x, num_particles, axis=0), nest)
+
+    def by_sequence(x):
+        return ops.reshape(x, (count, num_particles, *x.shape[1:]))
+
+    def step(carry, given):
+        state, log_weights, *frame = carry
+        seed = GivenSeed(given["seed"])
+        x = frame[0] if frame else repeated(given["x"])
+        noise = ops.cast(keras.random.normal((rows, model.noise_dim), seed=seed), model.compute_dtype)
+        read = repeated(given["context"]) if proposal == "posterior" else None
+        steps, state = model.step(weights, state, model.embed(x), noise, read)
+        log_ratio = ops.zeros_like(uniform)
+        if proposal == "posterior":
+            log_ratio = by_sequence(steps.prior.log_prob(steps.latent) - steps.posterior.log_prob(steps.latent))
+        y = repeated(given["y"])
+        increments = by_sequence(head.log_prob(steps.output, y)) + log_ratio
+        if "scored" in given:
+            increments = ops.where(given["scored"][:, None], increments, 0.0)
+        unnormalised = log_weights + increments
+        scores = total = ops.logsumexp(unnormalised, axis=1)
+        if by_feature:
+            of_features = by_sequence(head.log_prob_by_feature(steps.output, y))
+            scores = ops.logsumexp(ops.expand_dims(log_weights + log_ratio, -1) + of_features, axis=1)
+        # Where no particle explains a frame at all, they go on as equals.
+        log_weights = ops.where(ops.isfinite(total)[:, None], unnormalised - total[:, None], uniform)
+        if frame:
+            drawn = head.draw(steps.output, *head.noise((rows,), seed))
+            frame = [ops.where(repeated(given["observed"]), head.as_values(y), drawn)]
+        if resample_below and num_particles > 1:
+            few = effective_sample_size(log_weights) < resample_below * num_particles
+            chosen = ancestors(ops.exp(log_weights), resampling, seed)
+            chosen = ops.where(few[:, None], chosen, ops.arange(num_particles, dtype=chosen.dtype))
+            chosen = ops.reshape(chosen + ops.arange(count, dtype=chosen.dtype)[:, None] * num_particles, (-1,))
+            state, frame = keras.tree.map_structure(lambda x: ops.take(x, chosen, axis=0), (state, frame))
+            log_weights = ops.where(few[:, None], uniform, log_weights)
+        return (state, log_weights, *frame), scores
+
+    given = {"x": sequences.inputs, "y": sequences.targets}
+    scored = [x for x in (sequences.mask, *(ops.all(x, axis=-1) for x in observed)) if x is not None]
+    if scored:
+        given["scored"] = ops.all(ops.stack(scored), axis=0)
+    if observed:
+        given["observed"] = observed[0]
+    if proposal == "posterior":
+        given["context"] = model.step_context(context)
+    given = keras.tree.map_structure(lambda x: ops.swapaxes(x, 0, 1), given)
+    first = [head.as_values(repeated(sequences.inputs[:, 0]))] if reads_draws else []
+    _, scores = scan(step, (model.initial_state(rows), uniform, *first), {**given, "seed": seeds})
+    scores = ops.swapaxes(scores, 0, 1)
+    if sequences.mask is None:
+        return scores
+    return ops.where(ops.expand_dims(sequences.mask, -1) if by_feature else sequences.mask, scores, 0.0)
+
+
+def effective_sample_size(log_weights):
+    """1 / sum_k w_k^2 of log-weights (batch, K) whose exponentials sum to one: (batch,)."""
+    return ops.exp(-ops.logsumexp(2 * log_weights, axis=-1))
+
+
+def ancestors(weights, resampling, seed):
+    """K indices for each row of weights (batch, K), each drawn by its weight: (batch, K), ascending.
+
+    Systematic resampling takes K points at equal distances, multinomial K independent ones.
+    """
+    batch, count = ops.shape(weights)[0], weights.shape[1]
+    if resampling == "systematic":
+        points = (ops.arange(count, dtype="float32") + keras.random.uniform((batch, 1), seed=seed)) / count
+    else:
+        points = ops.sort(keras.random.uniform((batch, count), seed=seed), axis=-1)
+    cumulative = ops.cumsum(weights, axis=-1)
+    # The rank of a point among all numbers tells how many weights end below it.
+    both = ops.concatenate([cumulative / cumulative[:, -1:], points], axis=-1)
+    ranks = ops.argsort(ops.argsort(both, axis=-1), axis=-1)[:, count:]
+    return ops.minimum(ranks - ops.arange(count, dtype=ranks.dtype), count - 1)
