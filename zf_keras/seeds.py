@@ -6,7 +6,6 @@ import random
 import threading
 
 import keras
-import numpy as np
 from keras import ops
 
 from zf_keras.arguments import check_seed, optional
@@ -43,9 +42,8 @@ class GivenSeed(keras.random.SeedGenerator):
 
 def seeds_of_steps(time, generator):
     """A seed for each step of a loop, (time, 2), for `GivenSeed`."""
-    first = ops.convert_to_numpy(keras.random.randint((2,), 0, 2**31 - 1, seed=generator)).astype("uint32")
-    seeds = np.random.default_rng(first).integers(2**31, size=(time, 2))
-    return ops.convert_to_tensor(seeds.astype("int32" if keras.config.backend() == "tensorflow" else "uint32"))
+    seeds = keras.random.randint((time, 2), 0, 2**31 - 1, seed=generator)
+    return ops.cast(seeds, "int32" if keras.config.backend() == "tensorflow" else "uint32")
 
 
 def seeded(build):

@@ -8,7 +8,7 @@ from tests.models.table import EVERY_OUTPUT, LATENT, make, sequences
 from tests.models.test_bounds import exact_log_likelihood
 from tests.models.test_generation import linear_gaussian
 from zf_keras import SRNN
-from zf_keras.inference.particles import ancestors, effective_sample_size
+from zf_keras.inference.particle_loop import ancestors, effective_sample_size
 from zf_keras.seeds import GivenSeed, SeedGenerator, seeds_of_steps
 
 RHO, A, M, S, KAPPA, SIGMA = 0.5, 1.2, 0.3, 0.7, 0.8, 0.6

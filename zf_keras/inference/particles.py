@@ -1,13 +1,5 @@
-"""Particle filter of a model: log p(y_t | y_1..y_{t-1}) step by step, and FIVO, their sum.
+"""Scores of a model step by step, by a particle filter, and FIVO, their sum (Maddison et al. 2017)."""
 
-z_t^k ~ q(z_t | ...);  w_t^k = w_{t-1}^k p(y_t | ...) p(z_t | ...) / q(z_t | ...);  p^(y_t | y_<t) = sum_k w_t^k,
-where w_{t-1} sum to one. Where the effective sample size 1 / sum_k (w_t^k)^2 falls below a share of K, the K particles
-are drawn anew from among themselves by their weights. The product of the p^ is an unbiased estimate of p(y_1..y_T).
-
-The weights sum to one after every step, so that float32 holds them; what is summed over steps is summed in float64.
-"""
-
-import keras
 import numpy as np
 from keras import ops
 
@@ -22,11 +14,10 @@ from zf_keras.arguments import (
 from zf_keras.compiled import compiled
 from zf_keras.data.sequences import is_arrays
 from zf_keras.heads import DistributionHead
+from zf_keras.inference.particle_loop import RESAMPLING, particle_loop
 from zf_keras.inference.passes import arrays, batches_of_rows, context_of, count_and_time, generator, rows_of
-from zf_keras.loops.scan import scan
-from zf_keras.seeds import GivenSeed, seeds_of_steps
+from zf_keras.seeds import seeds_of_steps
 
-RESAMPLING = ("systematic", "multinomial")
 PROPOSALS = ("posterior", "prior")
 
 
@@ -161,7 +152,7 @@ def _scores(model, data, observed, random, batch_size, verbose, settings):
 
 
 @compiled
-def filtered(model, data, context, seeds, *observed, num_particles, proposal, resample_below, resampling, by_feature):
+def filtered(model, data, context, seeds, *observed, by_feature, **settings):
     """log p^(y_t | y_<t) of every step.
 
     Args:
@@ -169,91 +160,32 @@ def filtered(model, data, context, seeds, *observed, num_particles, proposal, re
         context: of `model.context`, read where the proposal is the posterior.
         seeds: tensor (time, 2), of `seeds_of_steps`.
         *observed: tensor (batch, time, features), or nothing where every reading is there.
-        num_particles, proposal, resample_below, resampling, by_feature: as of `step_scores`.
+        by_feature, **settings: as of `step_scores`.
 
     Returns:
         Tensor (batch, time), or (batch, time, features) by feature.
     """
     sequences, head = model.sequences(data), model.head
-    count = ops.shape(sequences.targets)[0]
-    rows = count * num_particles
-    weights = model.step_weights(proposal)
-    uniform = ops.full((count, num_particles), -np.log(num_particles), dtype="float32")
+
+    def score(steps, y, log_weights, log_ratio):
+        of_features = head.log_prob_by_feature(steps.output, y)
+        of_features = ops.reshape(of_features, (*ops.shape(log_weights), of_features.shape[-1]))
+        return ops.logsumexp(ops.expand_dims(log_weights + log_ratio, -1) + of_features, axis=1)
+
+    # Whether the model reads its own targets, so that where one is missing it reads a draw.
     reads_draws = bool(observed) and "inputs" not in data
-
-    def repeated(nest):
-        return keras.tree.map_structure(lambda x: ops.repeat(x, num_particles, axis=0), nest)
-
-    def by_sequence(x):
-        return ops.reshape(x, (count, num_particles, *x.shape[1:]))
-
-    def step(carry, given):
-        state, log_weights, *frame = carry
-        seed = GivenSeed(given["seed"])
-        x = frame[0] if frame else repeated(given["x"])
-        noise = ops.cast(keras.random.normal((rows, model.noise_dim), seed=seed), model.compute_dtype)
-        read = repeated(given["context"]) if proposal == "posterior" else None
-        steps, state = model.step(weights, state, model.embed(x), noise, read)
-        log_ratio = ops.zeros_like(uniform)
-        if proposal == "posterior":
-            log_ratio = by_sequence(steps.prior.log_prob(steps.latent) - steps.posterior.log_prob(steps.latent))
-        y = repeated(given["y"])
-        increments = by_sequence(head.log_prob(steps.output, y)) + log_ratio
-        if "scored" in given:
-            increments = ops.where(given["scored"][:, None], increments, 0.0)
-        unnormalised = log_weights + increments
-        scores = total = ops.logsumexp(unnormalised, axis=1)
-        if by_feature:
-            of_features = by_sequence(head.log_prob_by_feature(steps.output, y))
-            scores = ops.logsumexp(ops.expand_dims(log_weights + log_ratio, -1) + of_features, axis=1)
-        # Where no particle explains a frame at all, they go on as equals.
-        log_weights = ops.where(ops.isfinite(total)[:, None], unnormalised - total[:, None], uniform)
-        if frame:
-            drawn = head.draw(steps.output, *head.noise((rows,), seed))
-            frame = [ops.where(repeated(given["observed"]), head.as_values(y), drawn)]
-        if resample_below and num_particles > 1:
-            few = effective_sample_size(log_weights) < resample_below * num_particles
-            chosen = ancestors(ops.exp(log_weights), resampling, seed)
-            chosen = ops.where(few[:, None], chosen, ops.arange(num_particles, dtype=chosen.dtype))
-            chosen = ops.reshape(chosen + ops.arange(count, dtype=chosen.dtype)[:, None] * num_particles, (-1,))
-            state, frame = keras.tree.map_structure(lambda x: ops.take(x, chosen, axis=0), (state, frame))
-            log_weights = ops.where(few[:, None], uniform, log_weights)
-        return (state, log_weights, *frame), scores
-
-    given = {"x": sequences.inputs, "y": sequences.targets}
-    scored = [x for x in (sequences.mask, *(ops.all(x, axis=-1) for x in observed)) if x is not None]
-    if scored:
-        given["scored"] = ops.all(ops.stack(scored), axis=0)
-    if observed:
-        given["observed"] = observed[0]
-    if proposal == "posterior":
-        given["context"] = model.step_context(context)
-    given = keras.tree.map_structure(lambda x: ops.swapaxes(x, 0, 1), given)
-    first = [head.as_values(repeated(sequences.inputs[:, 0]))] if reads_draws else []
-    _, scores = scan(step, (model.initial_state(rows), uniform, *first), {**given, "seed": seeds})
-    scores = ops.swapaxes(scores, 0, 1)
+    totals, scores = particle_loop(
+        model,
+        sequences,
+        model.embed(sequences.inputs),
+        context,
+        seeds,
+        *observed,
+        each=score if by_feature else None,
+        reads_draws=reads_draws,
+        **settings,
+    )
+    scores = scores if by_feature else totals
     if sequences.mask is None:
         return scores
     return ops.where(ops.expand_dims(sequences.mask, -1) if by_feature else sequences.mask, scores, 0.0)
-
-
-def effective_sample_size(log_weights):
-    """1 / sum_k w_k^2 of log-weights (batch, K) whose exponentials sum to one: (batch,)."""
-    return ops.exp(-ops.logsumexp(2 * log_weights, axis=-1))
-
-
-def ancestors(weights, resampling, seed):
-    """K indices for each row of weights (batch, K), each drawn by its weight: (batch, K), ascending.
-
-    Systematic resampling takes K points at equal distances, multinomial K independent ones.
-    """
-    batch, count = ops.shape(weights)[0], weights.shape[1]
-    if resampling == "systematic":
-        points = (ops.arange(count, dtype="float32") + keras.random.uniform((batch, 1), seed=seed)) / count
-    else:
-        points = ops.sort(keras.random.uniform((batch, count), seed=seed), axis=-1)
-    cumulative = ops.cumsum(weights, axis=-1)
-    # The rank of a point among all numbers tells how many weights end below it.
-    both = ops.concatenate([cumulative / cumulative[:, -1:], points], axis=-1)
-    ranks = ops.argsort(ops.argsort(both, axis=-1), axis=-1)[:, count:]
-    return ops.minimum(ranks - ops.arange(count, dtype=ranks.dtype), count - 1)

@@ -95,5 +95,4 @@ def rows_of(data, rows):
 def context_of(model, data):
     """The model's `context` of an array or dict of tensors: what does not depend on latents."""
     sequences = model.sequences(data)
-    x, y = model.embed(sequences.inputs), model.embed(sequences.targets)
-    return model.context(x, y, sequences.mask, False)
+    return model.context(*model.read(sequences), sequences.mask, False)

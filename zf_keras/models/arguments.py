@@ -23,8 +23,9 @@ OF_ALL = """\
 OF_LATENT = """\
         kl_weight: float or schedule over training updates, such as `KLAnnealing()`. Defaults to `1.0`.
         free_nats: float >= 0. The KL cost of a step is max(free_nats, KL_t). Defaults to `0.0`.
-        num_samples: int. K > 1 trains on the importance-weighted bound of K draws a sequence (Burda et al.
-            2016). Defaults to `1`.
+        num_samples: int. K > 1 trains on K draws a sequence, by the `bound`. Defaults to `1`.
+        bound: `"iwae"` (Burda et al. 2016), `"fivo"` (a particle filter's, Maddison et al. 2017; for models without
+            further terms) or `"elbo"`, of the K draws. Defaults to `"iwae"`.
         bag_of_words: float >= 0. Weight of the cost of the words to come given z_t, for tokens (Zhao et al. 2017).
             Defaults to `0.0`.
         clip: float or `None`. Bound of mean and log-variance of the latent's Gaussians. Defaults to `8.0`.
@@ -57,6 +58,7 @@ class OfLatent(OfAll, total=False):
 
     kl_weight: Any
     free_nats: float
+    bound: str
     clip: float | None
     num_samples: int
     bag_of_words: float

@@ -361,6 +361,11 @@ class SequenceModel(CheckedModel):
         embedded = self.embed(inputs)
         return ops.where(ops.expand_dims(dropped, -1), ops.zeros_like(embedded), embedded)
 
+    def read(self, sequences, training=None):
+        """x_t and y_t as the networks read them: embedded, with dropout in training. (batch, time, ...) each."""
+        x = self.drop(self._embed_inputs(sequences.inputs, training), training)
+        return x, self.drop(self.embed(sequences.targets), training)
+
     def draw_noise(self, batch_size, time, generator):
         """Standard-normal noise (batch_size, time, noise_dim), the same under every precision, up to rounding."""
         noise = keras.random.normal((batch_size, time, self.noise_dim), dtype="float32", seed=generator)
@@ -381,9 +386,8 @@ class SequenceModel(CheckedModel):
             context: of `context`, if it is known. Defaults to `None`.
             training: bool or `None`. Whether to drop.
         """
-        x = self.drop(self._embed_inputs(sequences.inputs, training), training)
+        x, y = self.read(sequences, training)
         if context is None:
-            y = self.drop(self.embed(sequences.targets), training)
             context = self.context(x, y, sequences.mask, training)
         steps, _ = self.infer(x, context, sequences, noise, training)
         if sequences.mask is None:

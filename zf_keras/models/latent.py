@@ -8,15 +8,16 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from zf_keras.arguments import check_non_negative, check_positive, check_size, optional
+from zf_keras.arguments import check_choice, check_non_negative, check_positive, check_size, optional
 from zf_keras.inference.latents import encode, interpolate
-from zf_keras.inference.likelihood import log_mean_exp
+from zf_keras.inference.likelihood import BOUNDS, log_mean_exp
+from zf_keras.inference.particle_loop import particle_loop
 from zf_keras.layers.backward_encoder import BackwardEncoder
 from zf_keras.layers.lstm_stack import LSTMStack
 from zf_keras.layers.network import GaussianNetwork, Network, StandardNormal
 from zf_keras.models.base import SequenceModel
 from zf_keras.probability import Gaussian, float32
-from zf_keras.seeds import seeded
+from zf_keras.seeds import seeded, seeds_of_steps
 
 
 class LatentSteps(NamedTuple):
@@ -43,9 +44,13 @@ class LatentModel(SequenceModel):
         free_nats: float. The KL cost of a step is max(free_nats, KL_t), in nats (Kingma et al. 2016, eq. 15, with
             one group a step). Then "kl" remains the true KL, and the loss has "kl_cost". Defaults to `0.0`.
         clip: float or `None`. Bound of mean and log-variance of the latent's Gaussians. Defaults to `8.0`.
-        num_samples: int. K > 1 trains on the importance-weighted bound of K draws a sequence (Burda et al. 2016,
-            eq. 8) instead of nll + w * kl; the weight w then multiplies log q(z) - log p(z). Validation is
-            on one draw. Defaults to `1`.
+        num_samples: int. K > 1 trains on K draws a sequence, by the `bound`. Validation is on one draw. Defaults
+            to `1`.
+        bound: what K > 1 draws are trained on. `"iwae"`: the importance-weighted bound (Burda et al. 2016, eq. 8)
+            instead of nll + w * kl. `"fivo"`: the bound of a particle filter (Maddison et al. 2017), resampled
+            where the effective sample size is below K / 2, without gradients through the resampling; for models
+            without further terms. In both w multiplies log q(z) - log p(z). `"elbo"`: the mean of nll + w * kl.
+            Defaults to `"iwae"`.
         bag_of_words: float. Weight of "bow_nll", the cost of the words to come given z_t (Zhao et al. 2017,
             here for a latent at every step): the mean of -log p(y_s | z_t) over s >= t. Defaults to `0.0`.
         units, output, ...: as for `SequenceModel`.
@@ -61,9 +66,11 @@ class LatentModel(SequenceModel):
         clip=8.0,
         num_samples=1,
         bag_of_words=0.0,
+        bound="iwae",
         **kwargs,
     ):
         super().__init__(units, output, **kwargs)
+        self.bound = check_choice("bound", bound, BOUNDS)
         self.latent_dim = check_size("latent_dim", latent_dim)
         self.num_samples = check_size("num_samples", num_samples)
         self.free_nats = check_non_negative("free_nats", free_nats)
@@ -72,10 +79,17 @@ class LatentModel(SequenceModel):
         if not isinstance(kl_weight, keras.optimizers.schedules.LearningRateSchedule):
             kl_weight = check_non_negative("kl_weight", kl_weight)
         self.kl_weight = kl_weight
-        if free_nats and num_samples > 1:
+        if free_nats and num_samples > 1 and bound != "elbo":
             raise ValueError(
-                "`free_nats` bounds the KL, which the objective of num_samples > 1 does not have. "
+                f"`free_nats` bounds the KL, which the objective of num_samples > 1 by {bound!r} does not have. "
                 f"Received: free_nats={free_nats}, num_samples={num_samples}."
+            )
+        if bound == "fivo" and num_samples == 1:
+            raise ValueError("`bound='fivo'` needs particles: num_samples > 1. Received: num_samples=1.")
+        if bound == "fivo" and self.dropout and self.num_layers > 1:
+            raise ValueError(
+                "`bound='fivo'` takes single steps, which have no dropout between layers. "
+                f"Received: dropout={self.dropout}, num_layers={self.num_layers}."
             )
         if bag_of_words and not self.tokens:
             raise ValueError(f"`bag_of_words` needs a categorical output. Received: bag_of_words={bag_of_words}.")
@@ -148,6 +162,9 @@ class LatentModel(SequenceModel):
 
     @seeded
     def build(self, input_shape):
+        further = [name for name in self.loss_weights if name not in ("nll", "kl")]
+        if self.bound == "fivo" and further:
+            raise ValueError(f"`bound='fivo'` has no place for the term {further[0]!r}: set its weight to 0.")
         super().build(input_shape)
         if self.bag_of_words:
             self.bag_of_words_network = Network(
@@ -155,6 +172,43 @@ class LatentModel(SequenceModel):
             )
             self.bag_of_words_network.build((None, None, self.latent_dim))
         self.updates = self.add_weight(shape=(), dtype="int", initializer="zeros", trainable=False, name="updates")
+
+    def sequences(self, data, training=False):
+        return super().sequences(data, training and self.bound != "fivo")  # particles are not rows
+
+    def steps(self, sequences, noise, context=None, training=None):
+        if training and self.bound == "fivo":
+            return self._particle_steps(sequences)
+        return super().steps(sequences, noise, context, training)
+
+    def _particle_steps(self, sequences):
+        """`LatentSteps` of the terms alone: "nll" and "kl", means over the particles, and "fivo", what is minimised."""
+        x, y = self.read(sequences, True)
+        context, mask = self.context(x, y, sequences.mask, True), sequences.mask
+
+        def terms(steps, y, log_weights, log_ratio):
+            of_particles = (-self.head.log_prob(steps.output, y), steps.posterior.kl(steps.prior))
+            weights = ops.exp(log_weights)
+            return [ops.sum(weights * ops.reshape(x, ops.shape(weights)), axis=1) for x in of_particles]
+
+        seeds = seeds_of_steps(ops.shape(sequences.targets)[1], self.seed_generator)
+        scores, (nll, kl) = particle_loop(
+            self,
+            sequences,
+            x,
+            context,
+            seeds,
+            num_particles=self.num_samples,
+            proposal="posterior",
+            resample_below=0.5,
+            resampling="systematic",
+            each=terms,
+            kl_weight=self.current_weights()["kl"],
+        )
+        terms = {"nll": nll, "kl": kl, "fivo": -scores}
+        if mask is not None:
+            terms = {name: ops.where(mask, term, 0.0) for name, term in terms.items()}
+        return LatentSteps(None, None, None, None, terms)
 
     def latent_steps(self, sequences, output, prior, posterior, latent, **terms):
         """`LatentSteps` of a batch: the terms that all models have, then the model's own."""
@@ -164,7 +218,7 @@ class LatentModel(SequenceModel):
             shared["kl_cost"] = ops.maximum(kl, self.free_nats)
         if self.bag_of_words:
             shared["bow_nll"] = self._bag_of_words_nll(latent, sequences)
-        if self.num_samples > 1:
+        if self.num_samples > 1 and self.bound == "iwae":
             shared["sampled_kl"] = posterior.log_prob(latent) - prior.log_prob(latent)
         return LatentSteps(output, prior, posterior, latent, shared | terms)
 
@@ -182,7 +236,9 @@ class LatentModel(SequenceModel):
         return -ops.sum(to_come * log_probs, axis=2) / ops.maximum(ops.sum(to_come, axis=2), 1.0)
 
     def objective(self, terms, weights, training):
-        if not training or self.num_samples == 1:
+        if training and self.bound == "fivo":
+            return terms["fivo"]
+        if not training or self.num_samples == 1 or self.bound == "elbo":
             return super().objective(terms, weights, training)
         log_weights = -(terms["nll"] + weights["kl"] * terms["sampled_kl"])
         bound = log_mean_exp(self._by_sequence(log_weights))
