@@ -1,0 +1,1 @@
+from zf_keras.export.stream import Stream
