@@ -32,6 +32,9 @@ BOTH_BACKENDS = ("datasets/test_batches.py",)
 SLOW = (
     "test_backends.py",
     "test_docstrings.py",
+    "export",
+    "inference/test_particles.py",
+    "models/test_fivo.py",
     "test_export.py",
     "models/test_bounds.py",
     "models/test_training.py::test_learns_the_digits",
@@ -50,6 +53,7 @@ SLOW = (
 #: fresh model is traced anew, which costs more than all that is computed.
 TRACED = (
     "datasets",
+    "export",
     "models/test_training.py::test_learns_the_digits",
     "tuning",
     "zoo/test_resume.py",

@@ -361,7 +361,7 @@ def test_exogenous_inputs_are_scored_and_nothing_is_generated(tmp_path):
     )
     model.export(tmp_path / "exported")
     listed = json.loads((tmp_path / "exported" / "endpoints.json").read_text())["endpoints"]
-    assert list(listed) == ["elbo", "log_likelihood", "encode", "initial_state", "score_step"]
+    assert list(listed) == ["elbo", "log_likelihood", "step_scores", "encode", "initial_state", "score_step"]
     assert listed["elbo"]["inputs"]["targets"] == {"shape": [None, None, 3], "dtype": "float32"}
     assert listed["elbo"]["inputs"]["noise"] == {"shape": [None, None, 2], "dtype": "float32", "default": "drawn"}
     assert listed["elbo"]["outputs"] == {"elbo": {"shape": [None], "dtype": "float32"}}
@@ -378,7 +378,7 @@ def test_a_model_fitted_on_inputs_of_its_own_is_exported_to_score_alone():
     model = make("rnn")
     assert "generate" in endpoints(model) and "inputs" in endpoints(model)["elbo"].left_out
     model.lagged = False
-    assert list(endpoints(model)) == ["elbo", "log_likelihood", "initial_state", "score_step"]
+    assert list(endpoints(model)) == ["elbo", "log_likelihood", "step_scores", "initial_state", "score_step"]
     assert "inputs" not in endpoints(model)["elbo"].left_out
 
 

@@ -12,6 +12,9 @@ from tests.models.test_generation import linear_gaussian
 from tests.support import normal
 from zf_keras import SRNN, ZForcing
 from zf_keras.export import Stream
+from zf_keras.inference.particles import filtered
+from zf_keras.inference.passes import context_of
+from zf_keras.seeds import SeedGenerator, seeds_of_steps
 
 pytestmark = pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="it is TensorFlow that reads an export")
 
@@ -30,6 +33,22 @@ def test_scores_come_near_those_of_a_kalman_filter(exported):
     for resample_below in (0.5, 1.0):
         stream = Stream(folder, 4000, seed=0, resample_below=resample_below)
         np.testing.assert_allclose([stream.score(frame) for frame in y], kalman(y[:, 0]), atol=0.15)
+
+
+def test_the_endpoint_of_whole_sequences(exported):
+    import tensorflow as tf
+
+    model, folder = exported
+    y, loaded = model.generate(3, 6, seed=8), tf.saved_model.load(str(folder))
+    mask = np.arange(6) < np.array([[6], [3], [5]])
+    seeds = seeds_of_steps(6, SeedGenerator(1))
+    data, settings = {"targets": y, "mask": mask}, {"proposal": "posterior", "by_feature": False}
+    settings |= {"num_particles": 32, "resample_below": 0.5, "resampling": "systematic"}
+    expected = filtered(model, data, context_of(model, data), seeds, **settings)
+    np.testing.assert_allclose(loaded.step_scores(y, 32, mask, seeds=seeds), expected, rtol=1e-4, atol=1e-5)
+    assert not np.array_equal(loaded.step_scores(y), loaded.step_scores(y))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="num_particles must be at least 1"):
+        loaded.step_scores(y, 0)
 
 
 def test_a_seed_gives_the_scores_again(exported):

@@ -61,6 +61,11 @@ def draw_uniform(*shape):
     return tf.raw_ops.RandomUniform(shape=tf.stack(shape), dtype=tf.float32)
 
 
+def draw_seeds(*shape):
+    """Seeds of steps: integers that `GivenSeed` takes."""
+    return tf.cast(tf.floor(draw_uniform(*shape) * 2.0**24), tf.int32)
+
+
 def leading_sizes(x, count=2):
     """Sizes of the first axes."""
     return tf.unstack(tf.shape(x)[:count])

@@ -7,6 +7,7 @@ from zf_keras.export.endpoint import (
     Drawn,
     Endpoint,
     draw_normal,
+    draw_seeds,
     draw_uniform,
     is_left_out,
     leading_sizes,
@@ -16,6 +17,8 @@ from zf_keras.export.endpoint import (
     with_width,
 )
 from zf_keras.inference import generation, latents, likelihood
+from zf_keras.inference.particles import filtered
+from zf_keras.inference.passes import context_of
 
 
 def endpoints(model):
@@ -49,6 +52,15 @@ def _scores(model):
 
     def encode(targets, mask, inputs, noise):
         return latents.Encoding(*latents.posterior(*given(targets, mask, inputs, noise)))._asdict()
+
+    def step_scores(targets, mask, inputs, num_particles, seeds):
+        data = {"targets": targets, "mask": mask, "inputs": inputs}
+        proposal = "posterior" if dim else "prior"
+        context = context_of(model, data) if dim else ()
+        settings = {"proposal": proposal, "resample_below": 0.5, "resampling": "systematic", "by_feature": False}
+        with tf.control_dependencies([tf.debugging.Assert(num_particles >= 1, ["num_particles must be at least 1."])]):
+            num_particles = tf.identity(num_particles) if dim else 1
+        return {"scores": filtered(model, data, context, seeds, num_particles=num_particles, **settings)}
 
     inputs = {
         "targets": spec_of_frames(model, "targets", None, None),
@@ -84,6 +96,16 @@ def _scores(model):
             {**left_out, "noise": Drawn(draw_normal, shape_of_draws), "num_samples": 1},
             "Importance-weighted bound of num_samples draws (those of the noise, if given), exact without latents: "
             "(batch,) nats.",
+        ),
+        "step_scores": Endpoint(
+            step_scores,
+            {**inputs, "num_particles": spec_of_count(), "seeds": tf.TensorSpec((None, 2), tf.int32)},
+            {
+                **left_out,
+                "num_particles": 64,
+                "seeds": Drawn(draw_seeds, lambda given: (leading_sizes(given["targets"])[1], 2)),
+            },
+            "log p(y_t | y_1..y_{t-1}) of every step by a particle filter, exact without latents: (batch, time) nats.",
         ),
         "encode": Endpoint(
             encode,

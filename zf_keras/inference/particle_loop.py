@@ -8,10 +8,10 @@ The weights sum to one after every step, so that float32 holds them.
 """
 
 import keras
-import numpy as np
 from keras import ops
 
 from zf_keras.loops.scan import scan
+from zf_keras.probability import float32
 from zf_keras.seeds import GivenSeed
 
 RESAMPLING = ("systematic", "multinomial")
@@ -50,7 +50,7 @@ def particle_loop(
     head, count = model.head, ops.shape(sequences.targets)[0]
     rows = count * num_particles
     weights = model.step_weights(proposal)
-    uniform = ops.full((count, num_particles), -np.log(num_particles), dtype="float32")
+    uniform = ops.broadcast_to(-ops.log(float32(num_particles)), (count, num_particles))
 
     def repeated(nest):
         return keras.tree.map_structure(lambda x: ops.repeat(x, num_particles, axis=0), nest)
@@ -80,8 +80,8 @@ def particle_loop(
         if frame:
             drawn = head.draw(steps.output, *head.noise((rows,), seed))
             frame = [ops.where(repeated(given["observed"]), head.as_values(y), drawn)]
-        if resample_below and num_particles > 1:
-            few = effective_sample_size(log_weights) < resample_below * num_particles
+        if resample_below and not (isinstance(num_particles, int) and num_particles == 1):
+            few = effective_sample_size(log_weights) < resample_below * float32(num_particles)
             chosen = ancestors(ops.stop_gradient(ops.exp(log_weights)), resampling, seed)
             chosen = ops.where(few[:, None], chosen, ops.arange(num_particles, dtype=chosen.dtype))
             chosen = ops.reshape(chosen + ops.arange(count, dtype=chosen.dtype)[:, None] * num_particles, (-1,))
@@ -115,9 +115,9 @@ def ancestors(weights, resampling, seed):
 
     Systematic resampling takes K points at equal distances, multinomial K independent ones.
     """
-    batch, count = ops.shape(weights)[0], weights.shape[1]
+    batch, count = ops.shape(weights)
     if resampling == "systematic":
-        points = (ops.arange(count, dtype="float32") + keras.random.uniform((batch, 1), seed=seed)) / count
+        points = (ops.arange(count, dtype="float32") + keras.random.uniform((batch, 1), seed=seed)) / float32(count)
     else:
         points = ops.sort(keras.random.uniform((batch, count), seed=seed), axis=-1)
     cumulative = ops.cumsum(weights, axis=-1)
