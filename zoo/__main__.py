@@ -162,6 +162,13 @@ def run_generate(args):
     print(*generate(run, args.count, args.length, args.temperature, args.seed, args.prompt_steps), sep="\n")
 
 
+def run_compare(args):
+    from zoo.comparison import compare
+    from zoo.runs import Run
+
+    compare([Run(run) for run in args.runs], args.output)
+
+
 def run_preset(args):
     from zoo.presets import pack
     from zoo.runs import Run
@@ -186,6 +193,7 @@ COMMANDS = {
     "resume": run_resume,
     "evaluate": run_evaluate,
     "generate": run_generate,
+    "compare": run_compare,
     "preset": run_preset,
     "convert": run_convert,
 }

@@ -11,6 +11,7 @@ Trains the models of zf_keras on the data sets of their papers, or on your own f
   python -m zoo train timit/z_forcing --source /corpora/TIMIT
   python -m zoo evaluate runs/timit/z_forcing
   python -m zoo generate runs/timit/z_forcing
+  python -m zoo compare runs/timit/z_forcing runs/timit/rnn
   python -m zoo preset runs/timit/z_forcing my_preset   to load by from_preset
 """
 
@@ -100,6 +101,15 @@ def parser():
     )
     sub.add_argument("--temperature", type=float, default=1.0, help="below 1 the likelier (default: 1.0)")
     sub.add_argument("--seed", type=int, default=0, help="the same seed gives the same samples (default: 0)")
+
+    sub = command(
+        "compare",
+        "sets runs side by side: a table, and their curves in a figure",
+        "Prints what was measured of each run, and draws ELBO and KL over updates. Runs that differ by their seed\n"
+        "alone are one line, and one curve with a band from the lowest to the highest.",
+    )
+    sub.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="folders of runs, of one data set")
+    sub.add_argument("--output", type=Path, default=Path("comparison.png"), help="the figure (default: comparison.png)")
 
     def preset_settings(sub):
         sub.add_argument("directory", metavar="DIRECTORY", type=Path, help="folder of the preset")

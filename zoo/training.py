@@ -129,13 +129,14 @@ class Epochs(keras.callbacks.Callback):
             if not math.isfinite(value):
                 raise RunError(f"Validation after epoch {epoch + 1}: {name} is {value}. {_advice(self.run)}")
         row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        row["updates"] = (epoch + 1) * self.steps
         self.rows.append(row)
         self.run.write_rows(self.rows)
         self.run.save_model(self.model, epoch + 1)
         if self.best_epoch == epoch + 1:
             _copy(self.run.path(LAST), self.run.path(BEST))
         for name, value in row.items():
-            if name != "epoch":
+            if name not in ("epoch", "updates"):
                 self.summaries.add_scalar(name, value, (epoch + 1) * self.steps)
         self.summaries.add_scalar("seconds", seconds, (epoch + 1) * self.steps)
         self.summaries.flush()

@@ -1,0 +1,141 @@
+"""Runs side by side: a table of what was measured, and curves of their training, with a band over seeds."""
+
+import numpy as np
+
+from zf_keras.files import whole_file
+from zoo.runs import RunError
+
+#: What is drawn, and the name of its axis.
+CURVES = {"elbo": "ELBO", "kl": "KL of posterior and prior"}
+
+
+class Group:
+    """Runs of one recipe that differ by their seed alone.
+
+    Args:
+        label: str. What it is called in the table and the figure.
+        runs: list of `Run`.
+    """
+
+    def __init__(self, label, runs):
+        self.label = label
+        self.runs = runs
+        self.rows = [run.rows() for run in runs]
+        self.results = [results for run in runs if (results := run.results())]
+
+    def curve(self, metric):
+        """Updates, mean, lowest and highest value of a metric over the seeds, of the epochs that all have."""
+        rows = [[row for row in rows if metric in row] for rows in self.rows]
+        length = min(map(len, rows))
+        values = np.array([[row[metric] for row in rows[:length]] for rows in rows])
+        updates = [row.get("updates", row["epoch"]) for row in rows[0][:length]]
+        return np.array(updates), values.mean(axis=0), values.min(axis=0), values.max(axis=0)
+
+    def bounds(self):
+        """(bound, unit) -> mean, and an error: over seeds where there are several, else over sequences, or `None`."""
+        found = {}
+        for bound, units in self.results[0]["bounds"].items() if self.results else ():
+            for unit in units:
+                values = np.array([results["bounds"].get(bound, {}).get(unit, np.nan) for results in self.results])
+                error = None
+                if len(values) > 1:
+                    error = values.std(ddof=1) / len(values) ** 0.5
+                elif unit == "nats a sequence" and bound != "ELBO":
+                    error = self.results[0]["standard_error"]
+                found[bound, unit] = values.mean(), error
+        return found
+
+
+def grouped(runs):
+    """`Group`s of runs, in their order.
+
+    Raises:
+        RunError: a run has not been trained, is given twice, or they are of several data sets.
+    """
+    datasets = {run.recipe.values["data"]["dataset"] for run in runs}
+    if len(datasets) > 1:
+        raise RunError(f"Runs of several data sets are not to be compared: {', '.join(sorted(datasets))}.")
+    groups, seen = {}, set()
+    for run in runs:
+        if run.directory.resolve() in seen:
+            raise RunError(f"{run.directory} is given twice.")
+        seen.add(run.directory.resolve())
+        if not run.rows():
+            raise RunError(f"{run.directory} has no epoch yet: `resume` it until one is done.")
+        groups.setdefault(_without_seed(run.recipe.values), []).append(run)
+    names = [group[0].name for group in groups.values()]
+    return [
+        Group(group[0].name if names.count(group[0].name) == 1 else str(group[0].directory), group)
+        for group in groups.values()
+    ]
+
+
+def _without_seed(values, path=()):
+    """Nested settings as a tuple that can be compared, but for the training's seed and the title."""
+    if isinstance(values, dict):
+        kept = {key: value for key, value in values.items() if (*path, key) not in {("training", "seed"), ("title",)}}
+        return tuple((key, _without_seed(value, (*path, key))) for key, value in sorted(kept.items()))
+    return tuple(values) if isinstance(values, list) else values
+
+
+def table(groups):
+    """The results as lines of text."""
+    width = max(len(group.label) for group in groups) + 2
+    yield f"{'run':<{width}}{'seeds':>6}{'best val_elbo':>15}  measured"
+    for group in groups:
+        best = np.mean([max(row["val_elbo"] for row in rows) for rows in group.rows])
+        start = f"{group.label:<{width}}{len(group.runs):>6}{best:>15.3f}  "
+        lines = [
+            f"{bound:<9}{mean:>12.4f} {unit}" + (f" +- {error:.2g}" if error is not None else "")
+            for (bound, unit), (mean, error) in group.bounds().items()
+        ]
+        published = group.runs[0].recipe.values.get("published")
+        if published and not group.runs[0].small:
+            lines.append(f"published{published['value']:>12g} {published['metric']}, {published['bound']}")
+        for line in lines or ["not yet: `evaluate` it"]:
+            yield start + line
+            start = " " * len(start)
+    yield "After +-: the standard error over seeds, or over sequences where there is one seed."
+
+
+def plot(groups, path):
+    """Writes the figure of ELBO and KL over updates (Sordoni et al. 2017, figure 2); training is dotted."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    drawn = [metric for metric in CURVES if any(metric in group.rows[0][0] for group in groups)]
+    figure = Figure(figsize=(6 * len(drawn), 4.4), layout="constrained")
+    axes = figure.subplots(1, len(drawn), squeeze=False)[0]
+    colours = matplotlib.colormaps["tab10"].colors
+    for axis, metric in zip(axes, drawn, strict=True):
+        settled = []  # without the first tenth, which would squash the rest
+        for i, group in enumerate(groups):
+            if metric not in group.rows[0][0]:
+                continue  # an RNN has no KL
+            colour = colours[i % len(colours)]
+            for name, style in ((metric, ":"), (f"val_{metric}", "-")):
+                updates, mean, low, high = group.curve(name)
+                label = group.label + (f", {len(group.runs)} seeds" if len(group.runs) > 1 else "")
+                axis.plot(updates, mean, style, color=colour, label=label if style == "-" else None)
+                if len(group.runs) > 1:
+                    axis.fill_between(updates, low, high, color=colour, alpha=0.2, linewidth=0)
+                settled += [*low[len(low) // 10 :], *high[len(high) // 10 :]]
+        if metric == "elbo":
+            margin = 0.05 * np.ptp(settled) + 0.05
+            axis.set_ylim(min(settled) - margin, max(settled) + margin)
+        else:
+            axis.set_ylim(bottom=0)
+        axis.set(xlabel="updates", ylabel="nats a sequence", title=CURVES[metric])
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8)
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=120, format="png")
+
+
+def compare(runs, path=None):
+    """Prints the table of some runs, and draws their curves where a path is given."""
+    groups = grouped(runs)
+    print(*table(groups), sep="\n")
+    if path:
+        plot(groups, path)
+        print(path)
