@@ -1,0 +1,71 @@
+"""What a model infers from data, batch by batch."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from zf_keras.arguments import check_positive_int
+from zf_keras.compiled import compiled
+from zf_keras.data.sequences import is_arrays
+from zf_keras.inference.diagnostics.statistics import Inferred, add
+from zf_keras.inference.passes import arrays, count_and_time, generator, passes
+from zf_keras.probability import Gaussian, float32
+
+
+def check_latents(model):
+    if not model.noise_dim:
+        raise ValueError(f"{type(model).__name__} has no latents, and so no diagnostics of them.")
+
+
+def sums_of(model, data, of_batch, seed, batch_size, verbose):
+    """The sums over all batches of what a function gives of an `Inferred`: a dict."""
+    total = {}
+    for batch, noise, count in batches(model, data, seed, batch_size, verbose):
+        add(total, of_batch(inferred(model, batch, noise, count)))
+    return total
+
+
+def batches(model, data, seed, batch_size, verbose):
+    """Batches of an array, a dict or a stream, as dicts of tensors; noise for each; how many rows are no filling."""
+    check_positive_int("batch_size", batch_size)
+    random, empty = generator(model, seed), True
+    for part, shown in _parts(data, verbose):
+        part = arrays(model, part)
+        left, empty = count_and_time(part)[0], False
+        for batch, noise in passes(model, part, np.arange(left), random, batch_size, shown):
+            count = min(left, len(noise))
+            left -= count
+            yield batch, noise, count
+    if empty:
+        raise ValueError("`data` is a stream without batches.")
+
+
+def _parts(data, verbose):
+    """Arrays or dicts, and `verbose` for each."""
+    if is_arrays(data) or not hasattr(data, "__iter__") or isinstance(data, list | tuple | str):
+        yield data, verbose
+        return
+    progress = keras.utils.Progbar(len(data) if hasattr(data, "__len__") else None) if verbose else None
+    for batch in data:
+        yield keras.utils.unpack_x_y_sample_weight(batch)[0], 0
+        if progress:
+            progress.add(1)
+
+
+def inferred(model, data, noise, count):
+    """`Inferred` of the first `count` rows of a batch."""
+    terms, mask, latents = keras.tree.map_structure(
+        lambda x: ops.convert_to_numpy(x)[:count].astype("float64"), _inferred(model, data, noise)
+    )
+    valid = np.ones(next(iter(terms.values())).shape) if mask is None else mask
+    if latents:
+        q_mean, q_log_variance, p_mean, p_log_variance, z = latents
+        latents = Gaussian(q_mean, q_log_variance), Gaussian(p_mean, p_log_variance), z
+    return Inferred(terms, valid.astype(bool), *latents)
+
+
+@compiled
+def _inferred(model, data, noise):
+    steps = model(data, training=False, noise=noise)
+    latents = (*steps.posterior, *steps.prior, steps.latent) if model.noise_dim else ()
+    return steps.terms, model.sequences(data).mask, [float32(x) for x in latents]
