@@ -54,10 +54,9 @@ def _parts(data, verbose):
 
 def inferred(model, data, noise, count):
     """`Inferred` of the first `count` rows of a batch."""
-    terms, mask, latents = keras.tree.map_structure(
+    terms, valid, latents = keras.tree.map_structure(
         lambda x: ops.convert_to_numpy(x)[:count].astype("float64"), _inferred(model, data, noise)
     )
-    valid = np.ones(next(iter(terms.values())).shape) if mask is None else mask
     if latents:
         q_mean, q_log_variance, p_mean, p_log_variance, z = latents
         latents = Gaussian(q_mean, q_log_variance), Gaussian(p_mean, p_log_variance), z
@@ -66,6 +65,7 @@ def inferred(model, data, noise, count):
 
 @compiled
 def _inferred(model, data, noise):
-    steps = model(data, training=False, noise=noise)
+    steps, mask = model(data, training=False, noise=noise), model.sequences(data).mask
+    valid = ops.ones_like(steps.terms["nll"]) if mask is None else mask
     latents = (*steps.posterior, *steps.prior, steps.latent) if model.noise_dim else ()
-    return steps.terms, model.sequences(data).mask, [float32(x) for x in latents]
+    return steps.terms, valid, [float32(x) for x in latents]
