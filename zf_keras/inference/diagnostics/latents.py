@@ -80,8 +80,8 @@ def mutual_information(model, data, seed=None, batch_size=128, verbose="auto"):
 
     The estimate is at most the log of how many sequences of the minibatch have the step (`bound`), and biased low, the
     more so the closer it comes to that: take a larger `batch_size`, which costs its square. Chance may take it below 0.
-    Where the posterior reads earlier latents, it is what z_t tells of the data and of those together. The steps do not
-    add up to the information of all of z.
+    Where the posterior reads earlier latents, it is what z_t tells of the data and of those together. Under a learned
+    prior it counts what the prior knew too, and may exceed the KL. The steps do not add up to the information of all z.
 
     Args:
         data, seed, batch_size, verbose: as for `kl`. `batch_size` is the minibatch; a batch of a stream is not joined
