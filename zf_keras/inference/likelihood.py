@@ -1,14 +1,12 @@
 """Likelihoods of a model: bounds that are exact without latents."""
 
-import keras
 import numpy as np
 from keras import ops
 
 from zf_keras.arguments import check_choice, check_numbers, check_positive_int, check_size
 from zf_keras.compiled import compiled
-from zf_keras.data.sequences import is_arrays
 from zf_keras.inference.particles import check_resampling, fivo
-from zf_keras.inference.passes import arrays, count_and_time, generator, passes
+from zf_keras.inference.passes import arrays, count_and_time, generator, parts, passes
 from zf_keras.probability import float32
 
 BOUNDS = ("iwae", "elbo", "fivo")
@@ -67,17 +65,7 @@ def log_likelihood(
             bounds = _of_draws(model, data, samples, random, batch_size, verbose, bound)
         return bounds.astype("float32")
 
-    if is_arrays(data) or not hasattr(data, "__iter__") or isinstance(data, list | tuple | str):
-        return of_arrays(data, verbose)
-    progress = keras.utils.Progbar(len(data) if hasattr(data, "__len__") else None) if verbose else None
-    bounds = []
-    for batch in data:
-        bounds.append(of_arrays(keras.utils.unpack_x_y_sample_weight(batch)[0], verbose=0))
-        if progress:
-            progress.add(1)
-    if not bounds:
-        raise ValueError("`data` is a stream without batches.")
-    return np.concatenate(bounds)
+    return np.concatenate([of_arrays(*part) for part in parts(data, verbose)])
 
 
 def _of_draws(model, data, num_samples, random, batch_size, verbose, bound):

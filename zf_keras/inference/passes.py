@@ -36,6 +36,25 @@ def count_and_time(data):
     return count, time - 1
 
 
+def parts(data, verbose):
+    """The array or dict that `data` is, or those of a finite stream; and `verbose` for each.
+
+    Raises:
+        ValueError: it is a stream without batches.
+    """
+    if is_arrays(data) or not hasattr(data, "__iter__") or isinstance(data, list | tuple | str):
+        yield data, verbose
+        return
+    progress = keras.utils.Progbar(len(data) if hasattr(data, "__len__") else None) if verbose else None
+    batch = None
+    for batch in data:
+        yield keras.utils.unpack_x_y_sample_weight(batch)[0], 0
+        if progress:
+            progress.add(1)
+    if batch is None:
+        raise ValueError("`data` is a stream without batches.")
+
+
 def generator(model, seed):
     """A seed generator: of `seed`, that itself, or the model's own for `None`."""
     return model.seed_generator if seed is None else SeedGenerator.of(seed)
