@@ -76,6 +76,12 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(marker)
 
 
+def pytest_collection_finish():
+    # What is imported by now stays: no collection after a module looks through it again.
+    gc.collect()
+    gc.freeze()
+
+
 def _is_of(item, names):
     node = item.nodeid.partition("[")[0].removeprefix("tests/")
     return any(node == name or node.startswith((f"{name}/", f"{name}::")) for name in names)
@@ -116,6 +122,12 @@ def few_memory_maps():
 
 
 def _clear():
+    if "tensorflow" in sys.modules:
+        # TensorFlow registers each gradient of one's own for good, and with it the graph that it was traced in.
+        from tensorflow.python.framework.ops import gradient_registry
+
+        for name in [name for name in gradient_registry.list() if name.startswith("CustomGradient-")]:
+            del gradient_registry._registry[name]
     gc.collect()
     if "jax" in sys.modules:
         sys.modules["jax"].clear_caches()
