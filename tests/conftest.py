@@ -34,7 +34,13 @@ SLOW = (
     "test_docstrings.py",
     "test_export.py",
     "models/test_bounds.py",
+    "models/test_fitting.py::test_several_threads",
+    "models/test_traced.py",
     "models/test_training.py::test_learns_the_digits",
+    "models/test_training.py::test_mixed_bfloat16",
+    "models/test_training.py::test_two_and_two_epochs_are_four",
+    "presets/test_presets.py::test_the_other_backend",
+    "test_seeds.py::test_threads_draw_apart",
     "tuning/test_oracles.py",
     "tuning/test_search.py",
     "zoo/test_demo.py",
@@ -54,8 +60,7 @@ TRACED = (
     "tuning",
     "zoo/test_resume.py",
     "zoo/test_speech.py",
-    "test_backends.py",
-    "test_docstrings.py",
+    "test_docstrings.py::test_docs_of_export",
     "test_export.py",
 )
 

@@ -179,7 +179,7 @@ def test_forecast_continues_the_prompt():
     rho, a, m, s, sigma = 0.8, 1.5, 0.4, 0.7, 0.5
     model = linear_gaussian(ZForcing, rho, a, m, s, sigma)
     prompt = np.array([[[9.0], [3.0]], [[0.0], [-7.0]]], "float32")
-    paths = model.forecast(prompt, horizon=2, num_samples=20_000, seed=2)
+    paths = model.forecast(prompt, horizon=2, num_samples=20_000, seed=2, batch_size=8000)
     assert paths.shape == (20_000, 2, 2, 1)
     one = rho * prompt[:, -1] + a * m
     np.testing.assert_allclose(paths.mean(0)[:, 0], one, atol=0.05)
