@@ -30,6 +30,7 @@ ONE_BACKEND = (
 BOTH_BACKENDS = ("datasets/test_batches.py",)
 #: Kills, learning, searches, exports and programs of their own: `make quick` leaves them out.
 SLOW = (
+    "datasets/test_dataset.py::test_names_need_no_optional_package",
     "test_backends.py",
     "test_docstrings.py",
     "test_export.py",
