@@ -28,7 +28,7 @@ ONE_BACKEND = (
 )
 #: What trains there all the same.
 BOTH_BACKENDS = ("datasets/test_batches.py",)
-#: Kills, learning, searches, exports, programs of their own, and whole trainings compared: `make quick` leaves them out.
+#: Kills, learning, searches, exports, programs of their own, trainings compared: not in `make quick`.
 SLOW = (
     "datasets/test_dataset.py::test_names_need_no_optional_package",
     "test_backends.py",
