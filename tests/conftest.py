@@ -1,5 +1,6 @@
 """Settings for all tests, before a backend is imported; where and how each runs."""
 
+import ctypes
 import gc
 import os
 import sys
@@ -120,3 +121,5 @@ def _clear():
     gc.collect()
     if "jax" in sys.modules:
         sys.modules["jax"].clear_caches()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)  # what was freed goes back to the system

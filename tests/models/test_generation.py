@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from tests.models.table import FEATURES, LATENT, PAIRS_HERE, make, sequences
+from tests.models.table import FEATURES, LATENT_HERE, PAIRS_HERE, make, sequences
 from tests.support import normal, path
 from zf_keras import RNN, SRNN, STORN, VRNN, VariationalBiLSTM, ZForcing
 
@@ -94,7 +94,7 @@ def test_generated_sequences_follow_the_model(cls, numbers):
 
 
 @pytest.mark.parametrize("source", ["given", "posterior"])
-@pytest.mark.parametrize("name", LATENT)
+@pytest.mark.parametrize("name", LATENT_HERE)
 def test_the_step_is_that_of_inference(name, source):
     """Given the posterior's latents, or drawing them: parameters of every step, and the state after the last."""
     model, sequence = make(name), sequences(count=4)
@@ -127,7 +127,7 @@ def test_generation_needs_no_backward_lstm():
         np.testing.assert_array_equal(model.generate(3, 6, seed=0), before)
 
 
-@pytest.mark.parametrize(("name", "output"), [case for case in PAIRS_HERE if case[0] in LATENT])
+@pytest.mark.parametrize(("name", "output"), [case for case in PAIRS_HERE if case[0] in LATENT_HERE])
 def test_interpolate(name, output):
     model, x = make(name, output), sequences(output, 6)
     first, second = x[:3], x[3:]

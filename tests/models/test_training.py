@@ -19,7 +19,8 @@ def history(model, *args, **kwargs):
 def test_loss_is_the_weighted_sum_of_the_metrics(name, output):
     kwargs = {} if name.startswith("rnn") else {"kl_weight": KLAnnealing(0.1, 0.2, 1.0)}
     model = make(name, output, **kwargs)
-    logs = history(model, sequences(output, 10), validation_data=padded_batch(output), batch_size=4)
+    count = 10 if name == "rnn" else 8  # with a last batch that is smaller, which is one more program to compile
+    logs = history(model, sequences(output, count), validation_data=padded_batch(output), batch_size=4)
     for prefix in ("", "val_"):
         log = {k.removeprefix(prefix): v[-1] for k, v in logs.items() if k.startswith("val_") == bool(prefix)}
         assert set(log) == {"loss", *model.metric_names()}
