@@ -99,6 +99,15 @@ def pytest_runtest_protocol(item, nextitem):
         tf.config.run_functions_eagerly(False)
 
 
+@pytest.fixture
+def lean_children(tmp_path, monkeypatch):
+    """Processes on JAX find no TensorFlow: Keras would load it, which costs more than all that they do."""
+    if os.environ.get("KERAS_BACKEND") == "jax":
+        (tmp_path / "absent").mkdir()
+        (tmp_path / "absent" / "tensorflow.py").write_text("raise ModuleNotFoundError(name=__name__)")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path / "absent"), prepend=os.pathsep)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def what_was_compiled_goes():
     """The traces and programs of a module's models, which are gone with it."""

@@ -75,7 +75,7 @@ def whole(tmp_path_factory):
     return run
 
 
-def test_killed_at_random_steps(whole, tmp_path):
+def test_killed_at_random_steps(whole, tmp_path, lean_children):
     """kill -9, from outside, at random moments, and resumed each time."""
     run = begin(tmp_path / "run")
     program = "import sys; from zoo import runs, training; training.train(runs.Run(sys.argv[1]), verbose=0)"
