@@ -117,12 +117,12 @@ def what_was_compiled_goes():
 
 @pytest.fixture(autouse=True)
 def few_memory_maps():
-    """Each program that JAX has compiled holds some; past 65,530, Linux's default, the next one crashes."""
+    """Each program that JAX has compiled holds some: 10,000 are a GB; past 65,530, the next crashes."""
     yield
     if "jax" in sys.modules and sys.platform == "linux":
         with open("/proc/self/maps") as file:
             count = sum(1 for _ in file)
-        if count > 20_000:
+        if count > 10_000:
             _clear()
 
 
