@@ -1,6 +1,7 @@
 """The examples in the docstrings and in the README run, and print what they say."""
 
 import doctest
+import functools
 import importlib
 import inspect
 import pathlib
@@ -62,11 +63,11 @@ def test_every_argument_is_documented(name):
 
 
 def test_readme(names):
-    """A minute of training is cut to an epoch."""
+    """A minute of training is cut to four updates."""
     readme = (pathlib.Path(__file__).parent.parent / "README.md").read_text()
     code = "\n".join(re.findall(r"```python\n(.*?)```", readme, re.DOTALL))
     assert "epochs=30" in code
-    exec(code.replace("epochs=30", "epochs=1, verbose=0"), names)
+    exec(code.replace("epochs=30", "epochs=1, steps_per_epoch=4, verbose=0"), names)
     assert names["endings"].shape == (10, 4, 3, 8)
     assert names["latents"].mean.shape == (250, 8, 16)
     assert names["scores"].shape == (8,) and names["continued"].shape == (3, 8, 2, 8)
@@ -91,7 +92,14 @@ def test_docs_of_presets(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="what it runs is TensorFlow's, and is run there")
 def test_docs_of_export(tmp_path, monkeypatch):
+    """With one ONNX file, and the SavedModel loaded once: the rest is in test_export.py."""
+    import tensorflow as tf
+
+    from zf_keras.export.files import HELD
+
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(HELD, "onnx", ("generate_step",))
+    monkeypatch.setattr(tf.saved_model, "load", functools.cache(tf.saved_model.load))
     names = names_of_docs("export.md")
     assert names["images"].shape == (4, 8, 8) and names["endings"].shape == (256, 3, 8)
     bound = zf_keras.ZForcing.from_preset("z_forcing_digits").log_likelihood(names["image"][None], 500, seed=0)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from tests.models.table import LATENT, MODELS, make, sequences
+from tests.models.table import LATENT_HERE, MODELS, make, sequences
 from zf_keras import VariationalBiLSTM
 
 
@@ -35,7 +35,7 @@ def exact_log_likelihood(model, y):
     return np.log(weights @ (np.exp(first.astype("float64")) * (np.exp(second.astype("float64")) @ weights)))
 
 
-@pytest.mark.parametrize("name", LATENT)
+@pytest.mark.parametrize("name", LATENT_HERE)
 def test_elbo_below_and_iwae_rising_to_the_exact_likelihood(name):
     cls = MODELS[name][0]
     model = make(name, latent_dim=1, **({"units": 1, "hidden_units": 4} if cls is VariationalBiLSTM else {}))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from tests.models.table import EVERY_OUTPUT, MODELS, MODELS_HERE, PAIRS_HERE, make, sequences
+from tests.models.table import MODELS, MODELS_HERE, PAIRS_HERE, make, sequences
 from tests.support import normal, padded_batch, path
 from zf_keras import RNN, KLAnnealing, ZForcing, datasets
 
@@ -19,7 +19,8 @@ def history(model, *args, **kwargs):
 def test_loss_is_the_weighted_sum_of_the_metrics(name, output):
     kwargs = {} if name.startswith("rnn") else {"kl_weight": KLAnnealing(0.1, 0.2, 1.0)}
     model = make(name, output, **kwargs)
-    logs = history(model, sequences(output, 10), validation_data=padded_batch(output), batch_size=4)
+    count = 6 if name == "rnn" else 4  # with a last batch that is smaller, which is one more program to compile
+    logs = history(model, sequences(output, count), validation_data=padded_batch(output), batch_size=4)
     for prefix in ("", "val_"):
         log = {k.removeprefix(prefix): v[-1] for k, v in logs.items() if k.startswith("val_") == bool(prefix)}
         assert set(log) == {"loss", *model.metric_names()}
@@ -152,10 +153,11 @@ def state(model):
     return {**weights, **optimizer, "noise": np.asarray(model.seed_generator.state)}
 
 
-@pytest.mark.parametrize("name", EVERY_OUTPUT)
+# Two kinds of loop, with a forward and a backward recurrence.
+@pytest.mark.parametrize("name", ["srnn", "z_forcing"])
 def test_two_and_two_epochs_are_four(name, tmp_path):
     x = sequences(count=6)
-    kwargs = {} if name == "rnn" else {"kl_weight": KLAnnealing(0.1, 0.05)}
+    kwargs = {"kl_weight": KLAnnealing(0.1, 0.05)}
     fit = {"batch_size": 2, "shuffle": False, "verbose": 0, "validation_data": x[:2]}
     whole, parts = (make(name, **kwargs) for _ in "ab")
     for model in (whole, parts):
@@ -208,8 +210,8 @@ def test_weights_file(tmp_path):
 @pytest.mark.parametrize("name", MODELS_HERE)
 def test_mixed_bfloat16(name):
     full, mixed = make(name), make(name, dtype="mixed_bfloat16")
-    data = {"targets": normal(16, 20, 3), "mask": np.arange(20) < np.arange(5, 21)[:, None]}
-    noise = normal(16, 20, full.noise_dim, seed=1)
+    data = {"targets": normal(16, 10, 3), "mask": np.arange(10) < np.arange(3, 19)[:, None]}
+    noise = normal(16, 10, full.noise_dim, seed=1)
     for term, value in full.loss_terms(data, noise=noise).items():
         assert keras.backend.standardize_dtype(value.dtype) == "float32"
         np.testing.assert_allclose(np.mean(mixed.loss_terms(data, noise=noise)[term]), np.mean(value), rtol=0.01)
@@ -244,7 +246,11 @@ def test_validation_split_and_lengths_that_differ_by_batch():
     assert np.isfinite(history(model, sequences("bernoulli", 4, time=1))["loss"]).all()
 
 
-@pytest.mark.parametrize("name", ["rnn", "storn", "vrnn", "srnn", "z_forcing", "variational_bilstm"])
+# The loops compute the same on both backends (test_backends.py): half of the models learn on each.
+LEARNING = {"tensorflow": ["rnn", "vrnn", "z_forcing"], "jax": ["storn", "srnn", "variational_bilstm"]}
+
+
+@pytest.mark.parametrize("name", LEARNING[keras.config.backend()])
 def test_learns_the_digits(name):
     """A short run gains what a broken term would not: independent pixels of the right frequency give 36.9 nats."""
     data = datasets.digits.load_data(frames="rows")
@@ -257,6 +263,6 @@ def test_learns_the_digits(name):
         arguments |= {"alpha": 0.0005, "beta": 0.0005 * (arguments["beta"] > 0)}
     model = cls(**arguments)
     model.compile(optimizer=keras.optimizers.Adam(3e-3))
-    logs = model.fit(data.train, validation_data=data.valid, epochs=10, batch_size=32, verbose=0).history
+    logs = model.fit(data.train, validation_data=data.valid, epochs=5, batch_size=32, verbose=0).history
     assert logs["val_elbo"][-1] > -24.0
     assert logs["val_elbo"][-1] > logs["val_elbo"][0] + 4

@@ -53,6 +53,7 @@ def space(hp, recipe):
     return {"optimizer.learning_rate": rate, "model.units": hp.Choice("units", [4, 5])}
 """
 HIGH = 0.035
+pytestmark = pytest.mark.usefixtures("lean_children")
 one_backend = pytest.mark.skipif(keras.config.backend() != "jax", reason="nothing in it depends on the backend")
 
 

@@ -75,7 +75,7 @@ def whole(tmp_path_factory):
     return run
 
 
-def test_killed_at_random_steps(whole, tmp_path):
+def test_killed_at_random_steps(whole, tmp_path, lean_children):
     """kill -9, from outside, at random moments, and resumed each time."""
     run = begin(tmp_path / "run")
     program = "import sys; from zoo import runs, training; training.train(runs.Run(sys.argv[1]), verbose=0)"
@@ -95,8 +95,10 @@ def test_killed_at_random_steps(whole, tmp_path):
     assert_same(run, whole)
 
 
-def test_stopped_before_or_after_each_file(whole, tmp_path, monkeypatch):
-    """Between the row of the first epoch and its last.keras; then between last.keras and best.keras of the second."""
+def test_stopped_before_or_after_each_file_and_within_an_epoch(whole, tmp_path, monkeypatch):
+    """Between the row of the first epoch and its last.keras; then between last.keras and best.keras of the second; then
+    within the third.
+    """
     run = begin(tmp_path / "run")
     replace = os.replace
     for moment in (3, 8):
@@ -112,12 +114,6 @@ def test_stopped_before_or_after_each_file(whole, tmp_path, monkeypatch):
             patch.setattr(os, "replace", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 training.train(Run(run.directory), verbose=0)
-    training.train(Run(run.directory), verbose=0)
-    assert_same(run, whole)
-
-
-def test_stopped_within_an_epoch(whole, tmp_path, monkeypatch):
-    run = begin(tmp_path / "run")
     check = training.Epochs.on_train_batch_end
 
     def interrupted(self, batch, logs=None):
@@ -128,7 +124,7 @@ def test_stopped_within_an_epoch(whole, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(training.Epochs, "on_train_batch_end", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            training.train(run, verbose=0)
+            training.train(Run(run.directory), verbose=0)
     assert len(run.rows()) == 2
     training.train(Run(run.directory), verbose=0)
     assert_same(run, whole)
