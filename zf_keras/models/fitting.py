@@ -58,6 +58,8 @@ class CheckedModel(Model):
         **kwargs,
     ):
         check_only_x(y, sample_weight, class_weight)
+        if validation_data is None and not validation_split:
+            check_no_validation(callbacks)
         x = finite(x, "steps_per_epoch", kwargs)
         if not is_checked(x):
             callbacks = with_finite_loss(callbacks)
@@ -159,13 +161,28 @@ class FiniteLoss(keras.callbacks.Callback):
             )
 
 
+def as_list(callbacks):
+    """The callbacks of `fit`, whatever they are given as."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return callbacks.callbacks
+    return keras.tree.flatten(callbacks or [])
+
+
 def with_finite_loss(callbacks):
     """The callbacks of `fit`, with `FiniteLoss`."""
     if isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks.append(FiniteLoss())
         return callbacks
-    callbacks = callbacks or []
-    return [*(callbacks if isinstance(callbacks, list | tuple) else [callbacks]), FiniteLoss()]
+    return [*as_list(callbacks), FiniteLoss()]
+
+
+def check_no_validation(callbacks):
+    """Raises a `ValueError` if a callback needs validation data."""
+    for callback in as_list(callbacks):
+        if getattr(callback, "needs_validation", False):
+            raise ValueError(
+                f"`{type(callback).__name__}` needs the validation ELBO: give `validation_data` or `validation_split`."
+            )
 
 
 def check_only_x(y=None, sample_weight=None, class_weight=None):
