@@ -1,4 +1,4 @@
-"""Callbacks for `fit`: stopping early by the validation ELBO."""
+"""Callbacks for `fit`: stopping early by the validation ELBO, and a progress bar of one short line."""
 
 import math
 
@@ -6,6 +6,59 @@ import keras
 import numpy as np
 
 from zf_keras.arguments import check_bool, check_non_negative, check_positive_int
+
+#: What the progress bar shows of the logs, unless it is told.
+SHOWN = ("elbo", "kl", "val_elbo")
+COLUMNS, BAR = 80, 10
+
+
+class Progress(keras.callbacks.ProgbarLogger):
+    """The progress bar of `fit` and `evaluate`: a line of 80 columns with a few of the metrics.
+
+    Logs and history have them all.
+
+    Args:
+        shown: sequence of str. What of the logs is shown, in this order; what is not in them is left out. Defaults to
+            `("elbo", "kl", "val_elbo")`.
+    """
+
+    async_safe = True  # as Keras's own, which it stands for
+
+    def __init__(self, shown=SHOWN):
+        super().__init__()
+        if isinstance(shown, str) or not all(isinstance(name, str) for name in shown):
+            raise ValueError(f"`shown` must be names of metrics, such as {SHOWN}. Received: shown={shown!r}.")
+        self.shown = tuple(shown)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._show(logs)
+        super().on_train_batch_end(batch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._show(logs)
+        super().on_epoch_end(epoch)
+
+    def on_test_batch_end(self, batch, logs=None):
+        self._show(logs)
+        super().on_test_batch_end(batch)
+
+    def on_test_end(self, logs=None):
+        self._show(logs)
+        super().on_test_end()
+
+    def _show(self, logs):
+        # Keras writes its own values with four decimals, which are too long; so they are part of the word for a step.
+        values = "".join(f" - {name}: {short(logs[name])}" for name in self.shown if name in (logs or {}))
+        self.progbar.unit_name = "step" + values
+        count = f"{self.target or 10**7}"
+        rest = len(f"{count}/{count}  9999s 999ms/step{values}")
+        self.progbar.width = max(0, min(BAR, COLUMNS - rest))
+
+
+def short(value):
+    """A number with four digits, or with all of those before the point."""
+    value = float(value)
+    return f"{value:.0f}" if 1e3 <= abs(value) < 1e7 else f"{value:#.4g}"
 
 
 class ElboStopping(keras.callbacks.EarlyStopping):

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from zf_keras._private import Model, is_validation
+from zf_keras.callbacks import SHOWN, Progress
 from zf_keras.data.checks import is_lagged
 from zf_keras.data.streams import checked, finite, is_checked
 from zf_keras.files import whole_file
@@ -55,14 +56,22 @@ class CheckedModel(Model):
         shuffle=True,
         class_weight=None,
         sample_weight=None,
+        *,
+        shown=SHOWN,
         **kwargs,
     ):
+        """Keras's `fit`, without `y`, `class_weight` and `sample_weight`.
+
+        The progress bar shows of the metrics those named in `shown`, in that order, or with `None` all, as Keras's;
+        logs and history always have all.
+        """
         check_only_x(y, sample_weight, class_weight)
         if validation_data is None and not validation_split:
             check_no_validation(callbacks)
         x = finite(x, "steps_per_epoch", kwargs)
         if not is_checked(x):
-            callbacks = with_finite_loss(callbacks)
+            callbacks = with_callback(callbacks, FiniteLoss())
+        callbacks = with_progress(callbacks, verbose, shown)
         x = checked(x, check_of_fit(self), shuffle)
         if validation_data is not None:
             # A tuple is (x, y, sample_weight), as Keras has it.
@@ -82,12 +91,25 @@ class CheckedModel(Model):
                 **kwargs,
             )
 
-    def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, **kwargs):
+    def evaluate(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        verbose="auto",
+        sample_weight=None,
+        *,
+        callbacks=None,
+        shown=SHOWN,
+        **kwargs,
+    ):
+        """Keras's `evaluate`, with `shown` as for `fit`."""
         check_only_x(y, sample_weight)
         if not is_validation(kwargs):
             x = checked(finite(x, "steps", kwargs), self.check_data)
+            callbacks = with_progress(callbacks, verbose, shown)
         with alone(self):
-            return super().evaluate(x, batch_size=batch_size, verbose=verbose, **kwargs)
+            return super().evaluate(x, batch_size=batch_size, verbose=verbose, callbacks=callbacks, **kwargs)
 
     def predict(self, x, *args, **kwargs):
         with alone(self):
@@ -168,12 +190,21 @@ def as_list(callbacks):
     return keras.tree.flatten(callbacks or [])
 
 
-def with_finite_loss(callbacks):
-    """The callbacks of `fit`, with `FiniteLoss`."""
+def with_callback(callbacks, callback):
+    """The callbacks of `fit`, and one more."""
     if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks.append(FiniteLoss())
+        callbacks.append(callback)
         return callbacks
-    return [*as_list(callbacks), FiniteLoss()]
+    return [*as_list(callbacks), callback]
+
+
+def with_progress(callbacks, verbose, shown):
+    """The callbacks of `fit`, and the progress bar, which Keras would add. A `CallbackList` has its own, or none."""
+    bar = None if shown is None else Progress(shown)
+    own = any(isinstance(callback, keras.callbacks.ProgbarLogger) for callback in as_list(callbacks))
+    if bar is None or verbose == 0 or own or isinstance(callbacks, keras.callbacks.CallbackList):
+        return callbacks
+    return with_callback(callbacks, bar)
 
 
 def check_no_validation(callbacks):
