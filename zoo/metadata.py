@@ -19,7 +19,7 @@ RESULTS_TYPES = {
     "frames": int,
     "epoch": int,
     "bounds": dict,
-    "standard_error": (int, float),
+    "standard_error": (int, float, type(None)),
     "terms": dict,
     "parameters": int,
     "statistics": (dict, type(None)),
