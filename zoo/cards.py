@@ -43,7 +43,7 @@ def results_lines(run):
     yield f"|---|{'---|' * len(units)}"
     for bound, measured in results["bounds"].items():
         yield f"| {bound} | {' | '.join(f'{measured[unit]:.4f}' for unit in units)} |"
-        errors = results.get("standard_errors", {}).get(bound, {})
+        errors = results["standard_errors"].get(bound, {})
         if any(errors.values()):
             cells = ("" if errors.get(unit) is None else f"{errors[unit]:.3g}" for unit in units)
             yield f"| its standard error | {' | '.join(cells)} |"

@@ -125,7 +125,7 @@ def table(run, results):
     yield f"{run.name}: {results['sequences']} {results['split']} sequences, {results['frames']} predicted frames"
     for bound, measured in results["bounds"].items():
         for unit, value in measured.items():
-            error = results["standard_errors"][bound][unit]
+            error = results["standard_errors"].get(bound, {}).get(unit)
             error = "" if error is None else f" (standard error {error:.3g})"
             yield f"  {bound:<8} {value:>12.4f} {unit}{error}"
     if published:
