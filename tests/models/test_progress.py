@@ -57,6 +57,11 @@ def test_fit(printed, verbose):
     assert {tuple(names(line)) for line in others} == ({("elbo", "kl")} if verbose != 2 else set())
 
 
+def test_help():
+    for method in (RNN.fit, RNN.evaluate):
+        assert "batch_size: Integer" in method.__doc__ and "    shown: sequence of str." in method.__doc__
+
+
 def test_silent(printed):
     assert set(z_forcing().fit(X, verbose=0, **FIT).history) == METRICS
     assert printed() == []

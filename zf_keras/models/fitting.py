@@ -1,6 +1,7 @@
 """What zf_keras changes of Keras's own model: data is checked, one fit runs at a time, files are whole."""
 
 import contextlib
+import inspect
 import threading
 from pathlib import Path
 
@@ -60,11 +61,6 @@ class CheckedModel(Model):
         shown=SHOWN,
         **kwargs,
     ):
-        """Keras's `fit`, without `y`, `class_weight` and `sample_weight`.
-
-        The progress bar shows of the metrics those named in `shown`, in that order, or with `None` all, as Keras's;
-        logs and history always have all.
-        """
         check_only_x(y, sample_weight, class_weight)
         if validation_data is None and not validation_split:
             check_no_validation(callbacks)
@@ -103,7 +99,6 @@ class CheckedModel(Model):
         shown=SHOWN,
         **kwargs,
     ):
-        """Keras's `evaluate`, with `shown` as for `fit`."""
         check_only_x(y, sample_weight)
         if not is_validation(kwargs):
             x = checked(finite(x, "steps", kwargs), self.check_data)
@@ -133,6 +128,14 @@ class CheckedModel(Model):
             return
         with whole_file(path) as partial:
             super().save(partial, True, zipped, **kwargs)
+
+
+for method in (CheckedModel.fit, CheckedModel.evaluate):
+    method.__doc__ = f"""{inspect.getdoc(getattr(Model, method.__name__))}
+
+In zf_keras, `y`, `sample_weight` and `class_weight` must be left out, and there is an argument more:
+    shown: sequence of str. Which metrics the progress bar shows, in this order, of those that there are; logs and
+        history have all. `None` for Keras's own bar. Defaults to `{SHOWN}`."""
 
 
 @contextlib.contextmanager
