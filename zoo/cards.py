@@ -43,12 +43,15 @@ def results_lines(run):
     yield f"|---|{'---|' * len(units)}"
     for bound, measured in results["bounds"].items():
         yield f"| {bound} | {' | '.join(f'{measured[unit]:.4f}' for unit in units)} |"
+        errors = results["standard_errors"].get(bound, {})
+        if any(errors.values()):
+            cells = ("" if errors.get(unit) is None else f"{errors[unit]:.3g}" for unit in units)
+            yield f"| its standard error | {' | '.join(cells)} |"
     if published:
         numbers = (f"{published['value']:g}" if unit == published["metric"] else "" for unit in units)
         yield f"| published ({published['bound']}) | {' | '.join(numbers)} |"
     yield ""
-    error = results["standard_error"]
-    yield f"Standard error over sequences: {error:.3g} nats. {results['parameters']:,} parameters. "
+    yield f"Standard errors are over sequences. {results['parameters']:,} parameters. "
     if results["statistics"]:
         mean, std = results["statistics"]["mean"], results["statistics"]["std"]
         yield f"Frames were standardised by the training part: mean {mean:.6g}, standard deviation {std:.6g}."

@@ -1,11 +1,13 @@
 """What a trained run is worth, in nats and in the units of its data, and what it draws."""
 
 import json
+import math
 import shutil
 
 import keras
 import numpy as np
 
+from zf_keras import units
 from zf_keras.arguments import check_non_negative, check_positive_int, check_seed
 from zf_keras.data.batches import lengths_of
 from zf_keras.files import whole_file, write_whole
@@ -45,8 +47,9 @@ def measure(run, split=None, num_samples=None, verbose=1):
     """Measures the best model of a run. Arguments as of `evaluate`.
 
     Returns:
-        Dict with `"bounds"`: a dict of each bound ("ELBO" and "IWAE-K", or "exact") in each unit, `"terms"`: nats a
-        sequence of each term of the loss, and what was scored; and the tightest bound of each sequence, in nats.
+        Dict with `"bounds"`: a dict of each bound ("ELBO" and "IWAE-K", or "exact") in each unit, `"standard_errors"`
+        of these over sequences, `"terms"`: nats a sequence of each term of the loss, and what was scored; and the
+        tightest bound of each sequence, in nats.
     """
     settings = run.evaluation
     split = split or settings["split"]
@@ -56,32 +59,36 @@ def measure(run, split=None, num_samples=None, verbose=1):
     sequences = getattr(data, split)
     batches = run.batches(sequences)
     model, epoch = best_model(run)
-    terms = model.evaluate(batches.dataset(), steps=len(batches), verbose=verbose, return_dict=True)
-    terms = {name: float(value) for name, value in terms.items()}
     latents = bool(model.noise_dim)
     progress = keras.utils.Progbar(len(batches)) if verbose else None
-    log_likelihoods = []
+    log_likelihoods, terms = [], []
     for i, batch in enumerate(batches):
         scores = model.log_likelihood(
             batch, num_samples if latents else 1, seed=i, batch_size=settings["pairs"], verbose=0
         )
         log_likelihoods.append(scores)
+        terms.append({name: keras.ops.convert_to_numpy(term) for name, term in model.loss_terms(batch).items()})
         if progress:
             progress.add(1)
     log_likelihoods = np.concatenate(log_likelihoods).astype("float64")
-    given = int(batches.key == "inputs")
-    frames = int((batches.lengths - given).sum())
-    bounds = {"ELBO": np.full(len(sequences), terms["elbo"]), f"IWAE-{num_samples}": log_likelihoods}
-    if not latents:
-        bounds = {"exact": log_likelihoods}
+    terms = {name: np.concatenate([term[name] for term in terms]).astype("float64") for name in terms[0]}
+    metrics = _metrics(model, terms)
+    bounds = (
+        {"ELBO": metrics["elbo"], f"IWAE-{num_samples}": log_likelihoods} if latents else {"exact": log_likelihoods}
+    )
+    lengths = batches.lengths - int(batches.key == "inputs")
+    bounds = {name: _in_units(run, values, sequences, lengths) for name, values in bounds.items()}
     results = {
         "split": split,
         "sequences": len(sequences),
-        "frames": frames,
+        "frames": int(lengths.sum()),
         "epoch": epoch,
-        "bounds": {name: _in_units(run, values, sequences, frames) for name, values in bounds.items()},
-        "standard_error": float(log_likelihoods.std() / len(log_likelihoods) ** 0.5),
-        "terms": terms,
+        "bounds": bounds,
+        "standard_errors": {
+            name: {unit: _standard_error(value) for unit, value in values.items()} for name, values in bounds.items()
+        },
+        "standard_error": _standard_error(units.nats_a_sequence(log_likelihoods)),
+        "terms": {name: float(np.mean(values)) for name, values in metrics.items()},
         "parameters": int(model.count_params()),
         "statistics": getattr(sequences, "manifest", {}).get("statistics"),
         "seed": run.training["seed"],
@@ -90,23 +97,36 @@ def measure(run, split=None, num_samples=None, verbose=1):
     return results, log_likelihoods
 
 
-def _in_units(run, log_likelihoods, sequences, frames):
-    units = {
-        "nats a sequence": float(log_likelihoods.mean()),
-        "nats a frame": float(log_likelihoods.sum() / frames),
+def _metrics(model, terms):
+    """What `model.evaluate` would give, of each sequence."""
+    weights = {name: float(weight) for name, weight in model.current_weights().items()}
+    metrics = {name: values for name, (values, _) in model.metric_values(terms, weights).items()}
+    metrics["loss"] = model.objective(terms, weights, training=False)
+    return {name: np.asarray(keras.ops.convert_to_numpy(values)) for name, values in metrics.items()}
+
+
+def _in_units(run, log_likelihoods, sequences, lengths):
+    return {
+        "nats a sequence": units.nats_a_sequence(log_likelihoods),
+        "nats a frame": units.nats_a_frame(log_likelihoods, lengths),
+        **run.dataset.measures(log_likelihoods, sequences),
     }
-    return units | run.dataset.measures(log_likelihoods, sequences)
+
+
+def _standard_error(value):
+    """That of a measured value, `None` if it has none."""
+    error = getattr(value, "standard_error", math.nan)
+    return None if math.isnan(error) else error
 
 
 def table(run, results):
     """The results as lines of text, the published number beside them where there is one."""
     published = run.recipe.values.get("published")
     yield f"{run.name}: {results['sequences']} {results['split']} sequences, {results['frames']} predicted frames"
-    for bound, units in results["bounds"].items():
-        for unit, value in units.items():
-            error = ""
-            if unit == "nats a sequence" and bound != "ELBO":
-                error = f" (standard error {results['standard_error']:.3g})"
+    for bound, measured in results["bounds"].items():
+        for unit, value in measured.items():
+            error = results["standard_errors"].get(bound, {}).get(unit)
+            error = "" if error is None else f" (standard error {error:.3g})"
             yield f"  {bound:<8} {value:>12.4f} {unit}{error}"
     if published:
         yield f"  published {published['value']:>11g} {published['metric']}, {published['bound']}"

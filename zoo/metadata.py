@@ -19,7 +19,7 @@ RESULTS_TYPES = {
     "frames": int,
     "epoch": int,
     "bounds": dict,
-    "standard_error": (int, float),
+    "standard_error": (int, float, type(None)),
     "terms": dict,
     "parameters": int,
     "statistics": (dict, type(None)),
@@ -50,9 +50,13 @@ def read_results(path, epochs):
         OSError, ValueError: it was damaged.
     """
     results = read_json(path, RESULTS_TYPES)
-    for bound, units in results["bounds"].items():
-        if not isinstance(units, dict) or not all(isinstance(value, int | float) for value in units.values()):
-            raise ValueError(f"the bound {bound!r} must hold numbers. Received: {units!r}")
+    results.setdefault("standard_errors", {})  # runs of earlier versions have none
+    for key, types in (("bounds", int | float), ("standard_errors", int | float | None)):
+        if not isinstance(results[key], dict):
+            raise ValueError(f"{key!r} must be an object. Received: {results[key]!r}")
+        for bound, units in results[key].items():
+            if not isinstance(units, dict) or not all(isinstance(value, types) for value in units.values()):
+                raise ValueError(f"the bound {bound!r} must hold numbers in {key!r}. Received: {units!r}")
     if not results["bounds"]:
         raise ValueError("it has no bound")
     if not 1 <= results["epoch"] <= epochs:

@@ -160,7 +160,15 @@ def test_environment_of_wrong_types(tiny, capsys, key, value):
 
 @pytest.mark.parametrize(
     "change",
-    [{"bounds": {}}, {"bounds": {"exact": 3}}, {"bounds": {"exact": {"nats": "x"}}}, {"epoch": 4}, {"seed": "0"}],
+    [
+        {"bounds": {}},
+        {"bounds": {"exact": 3}},
+        {"bounds": {"exact": {"nats": "x"}}},
+        {"standard_errors": 3},
+        {"standard_errors": {"exact": {"nats a frame": "x"}}},
+        {"epoch": 4},
+        {"seed": "0"},
+    ],
 )
 def test_results(tiny, capsys, change):
     results, preset = json.loads(tiny.path(RESULTS).read_text()), str(tiny.path("preset"))

@@ -103,6 +103,10 @@ def test_text(tmp_path, monkeypatch):
     elbo = results["bounds"]["ELBO"]
     assert elbo["nats a sequence"] == pytest.approx(iwae, rel=0.05)
     assert elbo["nats a sequence"] == results["terms"]["elbo"]
+    # Of each sequence, not of their mean alone.
+    errors = results["standard_errors"]["ELBO"]
+    assert errors["nats a sequence"] == pytest.approx(16 * errors["nats a frame"], rel=1e-6)
+    assert errors["nats a sequence"] > 1e-3
     assert results["terms"]["elbo"] == pytest.approx(-results["terms"]["nll"] - results["terms"]["kl"], rel=1e-4)
     assert elbo["bits a character"] == pytest.approx(-elbo["nats a sequence"] / 16 / np.log(2), rel=1e-5)
     assert "small form" not in run.path(CARD).read_text() and "published" not in run.path(CARD).read_text()
@@ -140,8 +144,17 @@ def test_music(tmp_path, monkeypatch):
     exact = results["bounds"]["exact"]
     assert (results["sequences"], results["frames"]) == (3, 8 + 3 + 5)
     assert exact == pytest.approx(
-        {"nats a sequence": log_likelihoods.mean(), "nats a frame": log_likelihoods.sum() / 16}, rel=1e-5
+        {
+            "nats a sequence": log_likelihoods.mean(),
+            "nats a frame": log_likelihoods.sum() / 16,
+            "nats a frame, mean over sequences": np.mean(log_likelihoods / [8, 3, 5]),
+        },
+        rel=1e-5,
     )
+    error = np.std(log_likelihoods / [8, 3, 5], ddof=1) / 3**0.5
+    errors = results["standard_errors"]["exact"]
+    assert set(errors) == set(exact)
+    assert errors["nats a frame, mean over sequences"] == pytest.approx(error, rel=1e-4)
     assert -75 < exact["nats a frame"] < -40  # 88 ln 2 = 61 of a model that knows nothing
     card = run.path(CARD).read_text()
     assert card.startswith("# tiny\n") and "| published (exact) |  | -7.5 |" in card

@@ -66,7 +66,9 @@ def test_speech_measured(speech):
     assert exact["nats a frame"] == pytest.approx(log_likelihoods.sum() / frames, rel=1e-5)
     a_sample = log_likelihoods.sum() / (frames * 20) - np.log(train.std())
     assert exact["bits a sample"] == pytest.approx(-a_sample / np.log(2), rel=1e-5)
-    assert results["standard_error"] == pytest.approx(log_likelihoods.std() / 3**0.5, rel=1e-4)
+    assert results["standard_error"] == results["standard_errors"]["exact"]["nats a sequence"]
+    assert results["standard_error"] == pytest.approx(log_likelihoods.std(ddof=1) / 3**0.5, rel=1e-4)
+    assert set(results["standard_errors"]["exact"]) == set(exact)
     assert results["statistics"] == pytest.approx({"mean": train.mean(), "std": train.std()})
     assert results["parameters"] == keras.saving.load_model(speech.run.path(BEST)).count_params()
     rows = speech.run.rows()
@@ -84,6 +86,8 @@ def test_speech_card(speech):
     assert "## Results on 3 test sequences (26 predicted frames)" in lines
     assert "| bound | nats a sequence | nats a frame | bits a sample |" in lines
     assert f"| exact | {' | '.join(f'{value:.4f}' for value in exact.values())} |" in lines
+    errors = speech.results["standard_errors"]["exact"].values()
+    assert f"| its standard error | {' | '.join(f'{error:.3g}' for error in errors)} |" in lines
     assert "| published (exact) |  |  | 1.25 |" in lines
     assert "The published number: nobody." in lines
     assert any("small form: its numbers are not to be compared with the published one" in line for line in lines)

@@ -17,7 +17,8 @@ class Dataset:
         model_arguments: function from a manifest to the arguments that a model is built with, such as `num_classes`.
             Defaults to one that says nothing.
         measures: function from log-likelihoods (sequences,), nats, and the sequences that were scored to a dict from
-            each further unit to the value. Defaults to one that has none.
+            each further unit to the value: of `zf_keras.units`, with a standard error, or a float. Defaults to one
+            that has none.
         write_samples: function from (samples, directory, manifest) to the paths that it writes. Defaults to one that
             writes none.
     """

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from zf_keras import units
 from zf_keras.arguments import check_choice
 from zf_keras.data.batches import Mapped
 from zf_keras.datasets.splits import load_splits
@@ -54,8 +55,7 @@ def measures(log_likelihoods, sequences):
     Returns:
         Dict with `"bits a pixel"`.
     """
-    pixels = np.prod(np.shape(sequences[0]))
-    return {"bits a pixel": float(-np.mean(log_likelihoods) / (np.log(2) * pixels))}
+    return {"bits a pixel": units.bits_a_dimension(log_likelihoods, np.prod(np.shape(sequences[0])))}
 
 
 def write_samples(samples, directory, manifest):

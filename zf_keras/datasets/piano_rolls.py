@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
+from zf_keras import units
 from zf_keras.arguments import check_positive, check_positive_int
 from zf_keras.data.batches import Mapped
 from zf_keras.data.files import file_state
@@ -195,6 +196,22 @@ def load_data(directory, verify=False):
     )
 
 
+def measures(log_likelihoods, sequences):
+    """What a log-likelihood comes to beside nats a sequence.
+
+    Args:
+        log_likelihoods: array (sequences,), nats.
+        sequences: the split that was scored.
+
+    Returns:
+        Dict with `"nats a frame, mean over sequences"`, the unit of SRNN's authors: each sequence counts alike.
+    """
+    predicted = sequences.lengths - 1
+    return {
+        "nats a frame, mean over sequences": units.nats_a_frame_over_sequences(log_likelihoods, predicted),
+    }
+
+
 def write_samples(samples, directory, manifest):
     """Writes generated rolls as MIDI files, `sample-00.mid` and on, and one picture of all, `samples.png`.
 
@@ -235,4 +252,4 @@ def _draw(samples):
     return figure
 
 
-DATASET = Dataset(load_data, prepare, key=KEY, write_samples=write_samples)
+DATASET = Dataset(load_data, prepare, key=KEY, measures=measures, write_samples=write_samples)

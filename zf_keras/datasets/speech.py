@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from zf_keras import units
 from zf_keras.arguments import check_choice, check_positive_int, check_rate
 from zf_keras.data.batches import Mapped
 from zf_keras.data.files import file_state
@@ -214,9 +215,8 @@ def measures(log_likelihoods, sequences):
         Dict with `"bits a sample"`, of the density of samples in the units of 16 bits.
     """
     manifest = sequences.manifest
-    samples = np.sum(sequences.lengths) * manifest["frame"]["shape"][0]
-    nats = np.sum(np.asarray(log_likelihoods, "float64")) / samples
-    return {"bits a sample": float((np.log(manifest["statistics"]["std"]) - nats) / np.log(2))}
+    samples = sequences.lengths * manifest["frame"]["shape"][0]
+    return {"bits a sample": units.bits_a_sample(log_likelihoods, samples, manifest["statistics"]["std"])}
 
 
 def write_samples(samples, directory, manifest):

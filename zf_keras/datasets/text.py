@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from zf_keras import units
 from zf_keras.arguments import check_choice, check_rate
 from zf_keras.data.batches import Mapped
 from zf_keras.data.files import check_name, file_state, printable
@@ -265,10 +266,9 @@ def measures(log_likelihoods, sequences):
     Returns:
         Dict with `"perplexity"` of words, in which the end of a sentence counts as one, or `"bits a character"`.
     """
-    nats = -np.sum(log_likelihoods, dtype="float64") / np.sum(sequences.lengths)
     if sequences.manifest["identity"]["settings"]["level"] == "words":
-        return {"perplexity": float(np.exp(nats))}
-    return {"bits a character": float(nats / np.log(2))}
+        return {"perplexity": units.perplexity(log_likelihoods, sequences.lengths)}
+    return {"bits a character": units.bits_a_character(log_likelihoods, sequences.lengths)}
 
 
 def write_samples(samples, directory, manifest):

@@ -1,6 +1,7 @@
 """What zf_keras changes of Keras's own model: data is checked, one fit runs at a time, files are whole."""
 
 import contextlib
+import inspect
 import threading
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import keras
 import numpy as np
 
 from zf_keras._private import Model, is_validation
+from zf_keras.callbacks import SHOWN, Progress
 from zf_keras.data.checks import is_lagged
 from zf_keras.data.streams import checked, finite, is_checked
 from zf_keras.files import whole_file
@@ -55,12 +57,17 @@ class CheckedModel(Model):
         shuffle=True,
         class_weight=None,
         sample_weight=None,
+        *,
+        shown=SHOWN,
         **kwargs,
     ):
         check_only_x(y, sample_weight, class_weight)
+        if validation_data is None and not validation_split:
+            check_no_validation(callbacks)
         x = finite(x, "steps_per_epoch", kwargs)
         if not is_checked(x):
-            callbacks = with_finite_loss(callbacks)
+            callbacks = with_callback(callbacks, FiniteLoss())
+        callbacks = with_progress(callbacks, verbose, shown)
         x = checked(x, check_of_fit(self), shuffle)
         if validation_data is not None:
             # A tuple is (x, y, sample_weight), as Keras has it.
@@ -80,12 +87,24 @@ class CheckedModel(Model):
                 **kwargs,
             )
 
-    def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, **kwargs):
+    def evaluate(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        verbose="auto",
+        sample_weight=None,
+        *,
+        callbacks=None,
+        shown=SHOWN,
+        **kwargs,
+    ):
         check_only_x(y, sample_weight)
         if not is_validation(kwargs):
             x = checked(finite(x, "steps", kwargs), self.check_data)
+            callbacks = with_progress(callbacks, verbose, shown)
         with alone(self):
-            return super().evaluate(x, batch_size=batch_size, verbose=verbose, **kwargs)
+            return super().evaluate(x, batch_size=batch_size, verbose=verbose, callbacks=callbacks, **kwargs)
 
     def predict(self, x, *args, **kwargs):
         with alone(self):
@@ -109,6 +128,14 @@ class CheckedModel(Model):
             return
         with whole_file(path) as partial:
             super().save(partial, True, zipped, **kwargs)
+
+
+for method in (CheckedModel.fit, CheckedModel.evaluate):
+    method.__doc__ = f"""{inspect.getdoc(getattr(Model, method.__name__))}
+
+In zf_keras, `y`, `sample_weight` and `class_weight` must be left out, and there is an argument more:
+    shown: sequence of str. Which metrics the progress bar shows, in this order, of those that there are; logs and
+        history have all. `None` for Keras's own bar. Defaults to `{SHOWN}`."""
 
 
 @contextlib.contextmanager
@@ -159,13 +186,37 @@ class FiniteLoss(keras.callbacks.Callback):
             )
 
 
-def with_finite_loss(callbacks):
-    """The callbacks of `fit`, with `FiniteLoss`."""
+def as_list(callbacks):
+    """The callbacks of `fit`, whatever they are given as."""
     if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks.append(FiniteLoss())
+        return callbacks.callbacks
+    return keras.tree.flatten(callbacks or [])
+
+
+def with_callback(callbacks, callback):
+    """The callbacks of `fit`, and one more."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks.append(callback)
         return callbacks
-    callbacks = callbacks or []
-    return [*(callbacks if isinstance(callbacks, list | tuple) else [callbacks]), FiniteLoss()]
+    return [*as_list(callbacks), callback]
+
+
+def with_progress(callbacks, verbose, shown):
+    """The callbacks of `fit`, and the progress bar, which Keras would add. A `CallbackList` has its own, or none."""
+    bar = None if shown is None else Progress(shown)
+    own = any(isinstance(callback, keras.callbacks.ProgbarLogger) for callback in as_list(callbacks))
+    if bar is None or verbose == 0 or own or isinstance(callbacks, keras.callbacks.CallbackList):
+        return callbacks
+    return with_callback(callbacks, bar)
+
+
+def check_no_validation(callbacks):
+    """Raises a `ValueError` if a callback needs validation data."""
+    for callback in as_list(callbacks):
+        if getattr(callback, "needs_validation", False):
+            raise ValueError(
+                f"`{type(callback).__name__}` needs the validation ELBO: give `validation_data` or `validation_split`."
+            )
 
 
 def check_only_x(y=None, sample_weight=None, class_weight=None):
