@@ -19,8 +19,8 @@ def z_forcing():
     return model
 
 
-X = normal(4, 2, 2)
-FIT = {"batch_size": 2, "epochs": 2, "validation_data": X}
+X = normal(4, 1, 2)
+FIT = {"batch_size": 2, "epochs": 2, "validation_data": X, "validation_batch_size": 4}
 METRICS = {f"{part}{m}" for part in ("", "val_") for m in ("loss", "elbo", "nll", "kl", "aux_nll", "backward_nll")}
 METRICS |= {"kl_weight", "val_kl_weight"}
 
