@@ -150,7 +150,7 @@ def run_evaluate(args):
     from zoo.runs import Run
 
     run = Run(args.run, args.data)
-    evaluate(run, args.split, args.num_samples)
+    evaluate(run, args.split, args.num_samples, bound=args.bound, count=args.sequences)
     report(run)
 
 

@@ -89,7 +89,16 @@ def parser():
     sub.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
     sub.add_argument("--data", type=Path, help="folder of the prepared data (default: where it was)")
     sub.add_argument("--split", choices=("train", "valid", "test"), help="part of the data (default: the recipe's)")
-    sub.add_argument("--num-samples", type=int, help="samples of the importance-weighted bound (default: the recipe's)")
+    sub.add_argument("--num-samples", type=int, help="samples or particles of the bound (default: the recipe's)")
+    sub.add_argument(
+        "--bound",
+        choices=("iwae", "fivo"),
+        default="iwae",
+        help="beside the ELBO: importance-weighted, or of a particle filter (default: iwae)",
+    )
+    sub.add_argument(
+        "--sequences", type=int, help="score so many sequences, drawn at random, always the same (default: all)"
+    )
 
     sub = command("generate", "draws from the best model of a run: WAV, MIDI, text or pictures")
     sub.add_argument("run", metavar="RUN", type=Path, help="folder of the run")

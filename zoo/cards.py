@@ -35,7 +35,9 @@ def results_lines(run):
     results, published = run.results(), run.recipe.values.get("published")
     if not results:
         return
-    counts = f"{results['sequences']:,} {results['split']} sequences ({results['frames']:,} predicted frames)"
+    of_all = results.get("of_sequences", results["sequences"])
+    scored = f"{results['sequences']:,}" + (f" of {of_all:,}" if of_all != results["sequences"] else "")
+    counts = f"{scored} {results['split']} sequences ({results['frames']:,} predicted frames)"
     yield f"## Results on {counts}"
     yield ""
     units = list(next(iter(results["bounds"].values())))

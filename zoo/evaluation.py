@@ -8,8 +8,8 @@ import keras
 import numpy as np
 
 from zf_keras import units
-from zf_keras.arguments import check_non_negative, check_positive_int, check_seed
-from zf_keras.data.batches import lengths_of
+from zf_keras.arguments import check_choice, check_non_negative, check_positive_int, check_seed
+from zf_keras.data.batches import Subset, lengths_of
 from zf_keras.files import whole_file, write_whole
 from zoo.machine import machine
 from zoo.runs import BEST, RESULTS, RunError
@@ -26,37 +26,43 @@ def best_model(run):
     return run.load_model(BEST)
 
 
-def evaluate(run, split=None, num_samples=None, verbose=1):
+def evaluate(run, split=None, num_samples=None, verbose=1, bound="iwae", count=None):
     """Measures the best model of a run and writes `results.json`.
 
     Args:
         run: `Run`.
         split: `"train"`, `"valid"` or `"test"`. Defaults to `None`, the recipe's.
-        num_samples: int. K of the importance-weighted bound. Defaults to `None`, the recipe's.
+        num_samples: int. K of the bound. Defaults to `None`, the recipe's.
         verbose: 0 or 1. Whether to show progress bars. Defaults to `1`.
+        bound: `"iwae"` or `"fivo"`, beside the ELBO. Defaults to `"iwae"`.
+        count: int or `None`. How many sequences of the split are scored, drawn at random, always the same. Defaults to
+            `None`, all.
 
     Returns:
         As of `measure`, the results alone.
     """
-    results, _ = measure(run, split, num_samples, verbose)
+    results, _ = measure(run, split, num_samples, verbose, bound, count)
     write_whole(run.path(RESULTS), json.dumps(results, indent=1) + "\n")
     return results
 
 
-def measure(run, split=None, num_samples=None, verbose=1):
+def measure(run, split=None, num_samples=None, verbose=1, bound="iwae", count=None):
     """Measures the best model of a run. Arguments as of `evaluate`.
 
     Returns:
-        Dict with `"bounds"`: a dict of each bound ("ELBO" and "IWAE-K", or "exact") in each unit, `"standard_errors"`
-        of these over sequences, `"terms"`: nats a sequence of each term of the loss, and what was scored; and the
-        tightest bound of each sequence, in nats.
+        Dict with `"bounds"`: a dict of each bound ("ELBO" and "IWAE-K" or "FIVO-K", or "exact") in each unit,
+        `"standard_errors"` of these over sequences, `"terms"`: nats a sequence of each term of the loss, and what was
+        scored; and the tightest bound of each sequence, in nats.
     """
     settings = run.evaluation
     split = split or settings["split"]
     num_samples = settings["num_samples"] if num_samples is None else num_samples
     check_positive_int("num_samples", num_samples)
-    data = run.load_data()
-    sequences = getattr(data, split)
+    check_choice("bound", bound, ("iwae", "fivo"))
+    sequences = getattr(run.load_data(), split)
+    total = len(sequences)
+    if count is not None and check_positive_int("count", count) < total:
+        sequences = Subset(sequences, np.sort(np.random.default_rng(0).choice(total, count, replace=False)))
     batches = run.batches(sequences)
     model, epoch = best_model(run)
     latents = bool(model.noise_dim)
@@ -64,7 +70,7 @@ def measure(run, split=None, num_samples=None, verbose=1):
     log_likelihoods, terms = [], []
     for i, batch in enumerate(batches):
         scores = model.log_likelihood(
-            batch, num_samples if latents else 1, seed=i, batch_size=settings["pairs"], verbose=0
+            batch, num_samples if latents else 1, seed=i, batch_size=settings["pairs"], verbose=0, bound=bound
         )
         log_likelihoods.append(scores)
         terms.append({name: keras.ops.convert_to_numpy(term) for name, term in model.loss_terms(batch).items()})
@@ -73,14 +79,15 @@ def measure(run, split=None, num_samples=None, verbose=1):
     log_likelihoods = np.concatenate(log_likelihoods).astype("float64")
     terms = {name: np.concatenate([term[name] for term in terms]).astype("float64") for name in terms[0]}
     metrics = _metrics(model, terms)
-    bounds = (
-        {"ELBO": metrics["elbo"], f"IWAE-{num_samples}": log_likelihoods} if latents else {"exact": log_likelihoods}
-    )
+    bounds = {"ELBO": metrics["elbo"], f"{bound.upper()}-{num_samples}": log_likelihoods}
+    if not latents:
+        bounds = {"exact": log_likelihoods}
     lengths = batches.lengths - int(batches.key == "inputs")
     bounds = {name: _in_units(run, values, sequences, lengths) for name, values in bounds.items()}
     results = {
         "split": split,
         "sequences": len(sequences),
+        "of_sequences": total,
         "frames": int(lengths.sum()),
         "epoch": epoch,
         "bounds": bounds,
@@ -122,7 +129,10 @@ def _standard_error(value):
 def table(run, results):
     """The results as lines of text, the published number beside them where there is one."""
     published = run.recipe.values.get("published")
-    yield f"{run.name}: {results['sequences']} {results['split']} sequences, {results['frames']} predicted frames"
+    scored = str(results["sequences"])
+    if results.get("of_sequences", results["sequences"]) != results["sequences"]:
+        scored += f" of {results['of_sequences']}"
+    yield f"{run.name}: {scored} {results['split']} sequences, {results['frames']} predicted frames"
     for bound, measured in results["bounds"].items():
         for unit, value in measured.items():
             error = results["standard_errors"].get(bound, {}).get(unit)

@@ -201,3 +201,27 @@ class Mapped:
 
     def draw(self, index, rng):
         return self.function(self.sequences[index], rng) if self.random == "anew" else self[index]
+
+
+class Subset:
+    """Some of the sequences of a data set.
+
+    Args:
+        sequences: sequence of arrays, such as `Shards`.
+        indices: array of int. Which, in this order.
+    """
+
+    def __init__(self, sequences, indices):
+        self.sequences = sequences
+        self.indices = np.asarray(indices)
+        self.lengths = lengths_of(sequences)[self.indices]
+
+    @property
+    def manifest(self):
+        return self.sequences.manifest
+
+    def __len__(self):
+        return len(self.indices)
+
+    def __getitem__(self, index):
+        return self.sequences[int(self.indices[index])]
