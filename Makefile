@@ -13,7 +13,7 @@ test: lint
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 --dist worksteal
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 --dist worksteal -m "not one_backend"
 
-# For everyday work: TensorFlow, without kills, learning, searches and exports.
+# For everyday work, in a minute and a half: TensorFlow, without kills, learning, searches, exports and presets.
 quick: lint
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 

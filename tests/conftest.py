@@ -30,7 +30,7 @@ ONE_BACKEND = (
 )
 #: What trains there all the same.
 BOTH_BACKENDS = ("datasets/test_batches.py",)
-#: Kills, learning, searches, exports, programs of their own, trainings compared: not in `make quick`.
+#: Kills, learning, searches, exports, presets, programs of their own, trainings compared: not in `make quick`.
 SLOW = (
     "datasets/test_dataset.py::test_names_need_no_optional_package",
     "test_backends.py",
@@ -40,12 +40,17 @@ SLOW = (
     "models/test_fivo.py",
     "test_export.py",
     "models/test_bounds.py",
-    "models/test_fitting.py::test_several_threads",
+    "models/test_fitting.py",
+    "models/test_generation.py::test_interpolate",
+    "models/test_new_model.py",
     "models/test_traced.py",
+    "models/test_training.py::test_data_of_every_kind",
+    "models/test_training.py::test_every_batch_of_a_stream_is_checked",
     "models/test_training.py::test_learns_the_digits",
     "models/test_training.py::test_mixed_bfloat16",
+    "models/test_training.py::test_reload_equals_original",
     "models/test_training.py::test_two_and_two_epochs_are_four",
-    "presets/test_presets.py::test_the_other_backend",
+    "presets/test_presets.py",
     "test_seeds.py::test_threads_draw_apart",
     "tuning/test_oracles.py",
     "tuning/test_search.py",

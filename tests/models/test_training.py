@@ -104,7 +104,9 @@ def test_data_of_every_kind(still):
         np.testing.assert_allclose(still(data, batch_size=2), expected, rtol=1e-5)
 
 
-def test_every_batch_of_a_stream_is_checked(still):
+def test_every_batch_of_a_stream_is_checked(still, monkeypatch):
+    # What processes make is read as of threads here: a fork beside JAX may hang.
+    monkeypatch.setattr("keras.src.trainers.data_adapters.py_dataset_adapter._FORCE_THREADPOOL", True)
     x = sequences("bernoulli", 6)
     x[5, 1, 2] = 0.5
     for kind, stream in streams(x):
