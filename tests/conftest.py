@@ -20,12 +20,15 @@ ONE_BACKEND = (
     "models/test_numpy.py::test_steps",
     "presets/test_refused.py",
     "test_export.py::test_the_command",
+    "test_units.py",
+    "zoo/test_comparison.py",
     "zoo/test_damaged_runs.py",
     "zoo/test_files.py",
     "zoo/test_main.py",
     "zoo/test_prepared.py",
     "zoo/test_recipes.py",
     "zoo/test_recipes_of_the_zoo.py",
+    "zoo/test_standard_errors.py",
     "zoo/test_wrong_recipes.py",
 )
 #: What trains there all the same.
@@ -36,8 +39,12 @@ SLOW = (
     "test_backends.py",
     "test_docstrings.py",
     "export",
-    "inference/test_particles.py",
+    "inference",
     "models/test_fivo.py",
+    "models/test_progress.py",
+    "test_callbacks.py",
+    "zoo/test_evaluation.py",
+    "zoo/test_progress.py",
     "test_export.py",
     "models/test_bounds.py",
     "models/test_fitting.py",
@@ -67,6 +74,7 @@ SLOW = (
 #: fresh model is traced anew, which costs more than all that is computed.
 TRACED = (
     "datasets",
+    "models/test_fivo.py::test_fit",
     "export",
     "models/test_training.py::test_learns_the_digits",
     "tuning",

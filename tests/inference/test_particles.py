@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from tests.models.table import EVERY_OUTPUT, LATENT, make, sequences
+from tests.models.table import EVERY_OUTPUT, LATENT_HERE, make, sequences
 from tests.models.test_bounds import exact_log_likelihood
 from tests.models.test_generation import linear_gaussian
 from zf_keras import SRNN
@@ -22,6 +22,17 @@ def state_space():
     return model
 
 
+def simulated(count, time, seed):
+    """Sequences (count, time, 1) of that model, by NumPy."""
+    rng = np.random.default_rng(seed)
+    z, y, frames = np.zeros(count), np.zeros(count), []
+    for _ in range(time):
+        z = M + KAPPA * z + S * rng.normal(size=count)
+        y = RHO * y + A * z + SIGMA * rng.normal(size=count)
+        frames.append(y)
+    return np.stack(frames, axis=1)[..., None].astype("float32")
+
+
 def kalman(y):
     """log p(y_t | y_<t) of a sequence (time,)."""
     mean, variance, before, scores = 0.0, 0.0, 0.0, []
@@ -37,7 +48,7 @@ def kalman(y):
 @pytest.mark.parametrize("resampling", ["systematic", "multinomial"])
 @pytest.mark.parametrize("proposal", ["posterior", "prior"])
 def test_the_estimate_of_the_likelihood_is_unbiased(state_space, proposal, resampling):
-    y = state_space.generate(1, 8, seed=3)
+    y = simulated(1, 8, seed=3)
     exact, runs = kalman(y[0, :, 0]), 4000
     scores = state_space.step_scores(
         np.repeat(y, runs, axis=0), 8, seed=1, proposal=proposal, resampling=resampling, batch_size=32_000, verbose=0
@@ -48,13 +59,13 @@ def test_the_estimate_of_the_likelihood_is_unbiased(state_space, proposal, resam
 
 
 def test_scores_come_near_those_of_a_kalman_filter(state_space):
-    y = state_space.generate(2, 20, seed=4)
+    y = simulated(2, 20, seed=4)
     scores = state_space.step_scores(y, 4000, seed=0, verbose=0)
     np.testing.assert_allclose(scores, [kalman(row) for row in y[..., 0]], atol=0.15)
 
 
 def test_fivo_is_nearer_the_truth_than_iwae(state_space):
-    y = state_space.generate(2, 200, seed=5)
+    y = simulated(2, 200, seed=5)
     exact = np.array([kalman(row).sum() for row in y[..., 0]])
     fivo, iwae = (
         exact - state_space.log_likelihood(y, 128, seed=0, bound=bound, batch_size=256, verbose=0)
@@ -63,7 +74,7 @@ def test_fivo_is_nearer_the_truth_than_iwae(state_space):
     assert (np.abs(fivo) < 6).all() and (iwae > 30).all(), (fivo, iwae)
 
 
-@pytest.mark.parametrize("name", LATENT)
+@pytest.mark.parametrize("name", LATENT_HERE)
 def test_quadrature(name):
     """The exact likelihood of two steps, by a grid over the noise."""
     kwargs = {"units": 1, "hidden_units": 4} if "bilstm" in name else {}
@@ -71,7 +82,9 @@ def test_quadrature(name):
     exact = exact_log_likelihood(model, y[0])
     rows = np.repeat(y, 20, axis=0)
     bounds = model.log_likelihood(rows, 2000, seed=1, bound="fivo", batch_size=40_000, verbose=0)
-    np.testing.assert_allclose(np.log(np.exp(bounds - exact).mean()), 0.0, atol=0.05)
+    ratio = np.exp(bounds - exact)
+    np.testing.assert_allclose(ratio.mean(), 1.0, atol=5 * ratio.std() / 20**0.5 + 0.02)
+    assert ratio.std() < 0.5
 
 
 @pytest.mark.parametrize("name", EVERY_OUTPUT)
@@ -148,7 +161,7 @@ def test_features(output):
 
 
 def test_one_feature_is_the_frame(state_space):
-    y = state_space.generate(2, 6, seed=1)
+    y = simulated(2, 6, seed=1)
     frames, features = (
         state_space.step_scores(y, 64, seed=2, by_feature=by_feature, verbose=0) for by_feature in (False, True)
     )
@@ -157,7 +170,7 @@ def test_one_feature_is_the_frame(state_space):
 
 def test_missing_readings(state_space):
     """As by the Kalman filter that integrates them out: y_t and z_t are jointly Gaussian."""
-    y = state_space.generate(2, 5, seed=6)
+    y = simulated(2, 5, seed=6)
     y[0, 2] = np.nan
     scores = state_space.step_scores(y, 20_000, seed=0, batch_size=40_000, verbose=0)
     assert np.isnan(scores[0, 2]) and np.isfinite(scores).sum() == 9
