@@ -18,13 +18,19 @@ Trains the models of zf_keras on the data sets of their papers, or on your own f
 
 def parser():
     top = argparse.ArgumentParser(
-        prog="python -m zoo", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m zoo",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name, help, description=None):
         formatter = argparse.RawDescriptionHelpFormatter
-        return commands.add_parser(name, help=help, description=description or help, formatter_class=formatter)
+        described = description or help
+        return commands.add_parser(
+            name, help=help, description=described, formatter_class=formatter, allow_abbrev=False
+        )
 
     def data_directory(sub):
         sub.add_argument(
@@ -109,6 +115,12 @@ def parser():
         "--prompt-steps", type=int, help="first steps that are those of test sequences (default: 0, of music 1)"
     )
     sub.add_argument("--temperature", type=float, default=1.0, help="below 1 the likelier (default: 1.0)")
+    sub.add_argument("--top-k", type=int, help="of text: draw from the so many likeliest tokens alone (default: all)")
+    sub.add_argument(
+        "--top-p",
+        type=float,
+        help="of text: draw from the likeliest tokens, of this probability together (default: all)",
+    )
     sub.add_argument("--seed", type=int, default=0, help="the same seed gives the same samples (default: 0)")
 
     sub = command(

@@ -145,7 +145,7 @@ def table(run, results):
             yield "            with which the small form is not to be compared"
 
 
-def generate(run, count, length=None, temperature=1.0, seed=0, prompt_steps=None):
+def generate(run, count, length=None, temperature=1.0, seed=0, prompt_steps=None, top_k=None, top_p=None):
     """Draws samples of the best model of a run and writes them as the files of its data, and as `samples.npz`.
 
     Args:
@@ -156,6 +156,8 @@ def generate(run, count, length=None, temperature=1.0, seed=0, prompt_steps=None
         seed: int. Of the prompts and the draws. Defaults to `0`.
         prompt_steps: int or `None`. So many first steps are those of test sequences, drawn at random. Defaults to
             `None`, 1 where the data gives the first frame, else 0.
+        top_k: int or `None`. Of text, as for the models' `generate`. Defaults to `None`.
+        top_p: float or `None`. Likewise.
 
     Returns:
         List of the paths written, in the folder `samples` of the run.
@@ -179,7 +181,7 @@ def generate(run, count, length=None, temperature=1.0, seed=0, prompt_steps=None
             raise RunError(f"No test sequence has the {prompt_steps} steps of the prompt.")
         chosen = np.random.default_rng(seed).choice(long, count, replace=count > len(long))
         prompt = np.stack([data.test[int(i)][:prompt_steps] for i in chosen])
-    samples = model.generate(count, length, prompt, temperature, seed)
+    samples = model.generate(count, length, prompt, temperature, seed, top_k, top_p)
     directory = run.path("samples")
     shutil.rmtree(directory, ignore_errors=True)  # of another call
     directory.mkdir()

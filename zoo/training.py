@@ -55,7 +55,7 @@ def _train(run, log, verbose, epochs):
     rows = run.rows()[:epoch]
     if epoch:
         run.write_rows(rows)  # without those of epochs whose model was not written
-    state = Epochs(run, steps, rows, log)
+    state = Epochs(run, steps, rows, log, _last_kl_weight(model, epochs * steps))
     if rows and state.best_epoch == epoch:
         _copy(run.path(LAST), run.path(BEST))
     elif rows and not run.path(BEST).exists():
@@ -88,14 +88,19 @@ def _train(run, log, verbose, epochs):
 
 
 class Epochs(keras.callbacks.Callback):
-    """Rows, checkpoints, early stopping, and the check that every update is finite."""
+    """Rows, checkpoints, early stopping, and the check that every update is finite.
 
-    def __init__(self, run, steps, rows, log):
+    kl_weight: what the weight of the KL comes to by the end. Epochs in which it still rises are not counted for the
+    patience: early in annealing the ELBO may fall (see `zf_keras.ElboStopping`).
+    """
+
+    def __init__(self, run, steps, rows, log, kl_weight):
         super().__init__()
         self.run = run
         self.steps = steps
         self.rows = rows
         self.log = log
+        self.kl_weight = kl_weight
         self.patience = run.training["patience"]
         self.summaries = None
 
@@ -105,7 +110,14 @@ class Epochs(keras.callbacks.Callback):
         return 1 + int(np.argmax([row["val_elbo"] for row in self.rows]))
 
     def waited_enough(self):
-        return bool(self.patience and self.rows and len(self.rows) - self.best_epoch >= self.patience)
+        if not self.patience or not self.rows:
+            return False
+        return sum(map(self._settled, self.rows[self.best_epoch :])) >= self.patience
+
+    def _settled(self, row):
+        """Whether the weight of the KL was in an epoch what it is at the end."""
+        weights = [row.get(name, self.kl_weight) for name in ("kl_weight", "val_kl_weight")]
+        return bool(np.allclose(weights, self.kl_weight, rtol=1e-3))
 
     def on_train_begin(self, logs=None):
         from tensorboard.summary import Writer
@@ -147,6 +159,13 @@ class Epochs(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self.summaries.close()
+
+
+def _last_kl_weight(model, updates):
+    """The weight of the KL after so many updates; 1 without latents."""
+    weights = model.loss_weights
+    weight = weights.get("kl_cost", weights.get("kl", 1.0))
+    return float(weight(updates)) if callable(weight) else float(weight)
 
 
 def _copy(source, target):

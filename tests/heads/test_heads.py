@@ -192,3 +192,24 @@ def test_a_mixture_of_far_components_does_not_underflow():
     log_prob = GaussianMixtureHead(1, 2).log_prob(params, np.zeros((2, 1), "float32"))
     peak = -0.5 * np.log(2 * np.pi)
     np.testing.assert_allclose(log_prob, [-5000 + peak, -5000 + peak], rtol=1e-6)
+
+
+def test_the_likeliest_tokens():
+    head = CategoricalHead(num_classes=5)
+    probabilities = np.array([[0.1, 0.4, 0.05, 0.25, 0.2], [0.2, 0.2, 0.2, 0.2, 0.2]], "float32")
+    logits = np.log(probabilities) + 3.0
+
+    def kept(**options):
+        return np.exp(ops.convert_to_numpy(ops.log_softmax(head.truncated(logits, **options), axis=-1)))
+
+    np.testing.assert_allclose(kept(top_k=2)[0], [0, 0.4 / 0.65, 0, 0.25 / 0.65, 0], rtol=1e-5)
+    np.testing.assert_allclose(kept(top_p=0.64)[0], kept(top_k=2)[0], rtol=1e-5)
+    np.testing.assert_allclose(kept(top_p=0.66)[0], np.array([0, 0.4, 0, 0.25, 0.2]) / 0.85, rtol=1e-5)
+    np.testing.assert_allclose(kept(top_p=0.01)[0], [0, 1, 0, 0, 0], rtol=1e-5)
+    np.testing.assert_allclose(kept(top_k=3, top_p=0.5)[0], kept(top_k=2)[0], rtol=1e-5)
+    for everything in ({}, {"top_k": 9}, {"top_p": 1.0}):
+        np.testing.assert_allclose(kept(**everything), probabilities, rtol=1e-5)
+    drawn = head.draw(
+        head.truncated(np.repeat(logits[:1], 1000, 0), top_k=2), None, np.linspace(0, 0.999, 1000)[:, None]
+    )
+    assert set(ops.convert_to_numpy(drawn).tolist()) == {1, 3}

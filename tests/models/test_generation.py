@@ -229,6 +229,25 @@ def test_seed_prompt_and_length(name, output):
     np.testing.assert_array_equal(model.forecast(prompt, 2, 1, seed=1)[0], given[:, 3:])
 
 
+def test_the_likeliest_tokens_are_drawn():
+    model = make("rnn", "categorical")
+    greedy = model.generate(2, 6, seed=0, top_k=1)
+    np.testing.assert_array_equal(greedy[0], greedy[1])
+    np.testing.assert_array_equal(greedy, model.generate(2, 6, seed=3, top_p=1e-6))
+    np.testing.assert_array_equal(greedy, model.generate(2, 6, seed=3, temperature=1e-3))
+    assert (model.generate(2, 6, seed=0, top_k=3, top_p=0.9) != greedy).any()
+    prompt = sequences("categorical", 2, time=3)
+    paths = model.forecast(prompt, 4, 3, seed=0, top_k=1)
+    np.testing.assert_array_equal(paths[0], paths[2])
+    for arguments, message in (({"top_k": 0}, "top_k"), ({"top_p": 1.5}, "top_p"), ({"top_p": 0}, r"\(0, 1\]")):
+        with pytest.raises(ValueError, match=message):
+            model.generate(**arguments)
+        with pytest.raises(ValueError, match=message):
+            model.forecast(prompt, 1, 1, **arguments)
+    with pytest.raises(ValueError, match="`top_k` is for tokens"):
+        make("rnn").generate(top_k=2)
+
+
 def test_errors():
     with pytest.raises(ValueError, match="not built"):
         ZForcing(4, 2, "gaussian").generate()

@@ -12,6 +12,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.zoo.conftest import STEPS, begin_tiny, updates
+from zf_keras import RNN, STORN, KLAnnealing
 from zf_keras.datasets import digits
 from zoo import evaluation, recipes, training
 from zoo.__main__ import main
@@ -144,6 +145,32 @@ def test_early_stopping_is_not_forgotten(tmp_path):
     assert len(rows) == best + 1 + 2 < 30
     training.train(Run(run.directory), verbose=0)
     assert run.rows() == rows
+
+
+def test_epochs_in_which_the_kl_weight_rises_do_not_count(tmp_path):
+    latents = {"model__class": "STORN", "model__latent_dim": 2, "schedule__kl_weight": "{ initial = 0.5, epochs = 4 }"}
+    run = begin_tiny(tmp_path / "run", **latents, training__epochs=30, training__patience=2)
+    weights = [0.5, 0.6, 0.7, 0.9, 1.0, 1.0, 1.0]
+    rows = [
+        {
+            "epoch": i,
+            "val_elbo": -float(i),
+            "kl_weight": weights[i - 1] - 0.05 * (i < 6),
+            "val_kl_weight": weights[i - 1],
+        }
+        for i in range(1, 8)
+    ]
+
+    def waited(count, kl_weight=1.0, rows=rows):
+        return training.Epochs(run, 3, rows[:count], None, kl_weight).waited_enough()
+
+    assert [waited(count) for count in range(8)] == [False] * 7 + [True]  # of the sixth and the seventh
+    assert not waited(7, kl_weight=0.9)  # it is not there
+    without = [{"epoch": i, "val_elbo": -float(i)} for i in range(1, 8)]
+    assert [waited(count, rows=without) for count in range(5)] == [False, False, False, True, True]
+    model = STORN(4, 2, "bernoulli", kl_weight=KLAnnealing(0.5, 0.01))
+    assert [training._last_kl_weight(model, updates) for updates in (0, 10, 100)] == pytest.approx([0.5, 0.6, 1.0])
+    assert training._last_kl_weight(RNN(4, "bernoulli"), 5) == 1.0
 
 
 def test_two_processes_do_not_train_one_run(tmp_path):

@@ -51,6 +51,27 @@ class CategoricalHead(DistributionHead):
     def draw(self, params, normal, uniform, temperature=1.0):
         return drawn_index(self.at_temperature(params, temperature), uniform)
 
+    def truncated(self, params, top_k=None, top_p=None):
+        """Parameters of the likeliest tokens alone; the others get no probability.
+
+        Args:
+            params: tensor (..., params_dim).
+            top_k: int or `None`. How many are kept. Defaults to `None`, all.
+            top_p: float in (0, 1] or `None`. The least set is kept whose probabilities add up to this (nucleus
+                sampling, Holtzman et al. 2020). Defaults to `None`, all.
+        """
+        logits, nothing = float32(params), float("-inf")
+        if top_k is not None:
+            least = ops.top_k(logits, min(top_k, self.num_classes))[0][..., -1:]
+            logits = ops.where(logits >= least, logits, nothing)
+        if top_p is not None:
+            ordered = ops.flip(ops.sort(logits, axis=-1), axis=-1)
+            probabilities = ops.softmax(ordered, axis=-1)
+            before = ops.cumsum(probabilities, axis=-1) - probabilities
+            least = ops.min(ops.where(before < top_p, ordered, float("inf")), axis=-1, keepdims=True)
+            logits = ops.where(logits >= least, logits, nothing)
+        return logits
+
     def mode(self, params):
         return ops.cast(ops.argmax(params, axis=-1), "int32")
 

@@ -9,7 +9,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from zf_keras.arguments import check_numbers, check_positive, check_positive_int, check_size
+from zf_keras.arguments import (
+    check_numbers,
+    check_positive,
+    check_positive_int,
+    check_probability,
+    check_size,
+    optional,
+)
 from zf_keras.compiled import compiled
 from zf_keras.data.sequences import native
 from zf_keras.inference.passes import batches_of_rows, context_of, generator
@@ -17,7 +24,7 @@ from zf_keras.loops.scan import scan
 from zf_keras.probability import float32
 
 
-def generate(model, batch_size=1, length=100, prompt=None, temperature=1.0, seed=None):
+def generate(model, batch_size=1, length=100, prompt=None, temperature=1.0, seed=None, top_k=None, top_p=None):
     """Draws sequences from the model.
 
     Args:
@@ -29,6 +36,9 @@ def generate(model, batch_size=1, length=100, prompt=None, temperature=1.0, seed
         temperature: positive float. Divides the output's logits and multiplies its standard
             deviations. Defaults to `1.0`.
         seed: int or `None`. The same seed gives the same draws; `None` continues the model's own.
+        top_k: int or `None`. Of tokens: only the so many likeliest are drawn. Defaults to `None`, all.
+        top_p: float in (0, 1] or `None`. Of tokens: only the likeliest are drawn, whose probabilities add up to this
+            (Holtzman et al. 2020). Defaults to `None`, all.
 
     Returns:
         NumPy array (batch_size, length, features), or (batch_size, length) of tokens.
@@ -41,12 +51,13 @@ def generate(model, batch_size=1, length=100, prompt=None, temperature=1.0, seed
     check_positive("temperature", temperature)
     check_can_generate(model)
     model.head.check_temperature(temperature)
+    kept = _check_kept(model, top_k, top_p)
     numbers = batch_size * max(length * (model.noise_dim + model.head.width), model.units)
     check_numbers(numbers, batch_size=batch_size, length=length)
     random = generator(model, seed)
     if prompt is None:
         state, x = model.initial_state(batch_size), start_frame(model, batch_size)
-        return _drawn(model, state, x, batch_size, length, random, temperature)
+        return _drawn(model, state, x, batch_size, length, random, temperature, kept)
     known = check_frames(model, "prompt", prompt)
     if len(known) not in (1, batch_size) or known.shape[1] >= length:
         raise ValueError(
@@ -55,11 +66,12 @@ def generate(model, batch_size=1, length=100, prompt=None, temperature=1.0, seed
         )
     rows = np.zeros(batch_size, int) if len(known) == 1 else np.arange(batch_size)
     contexts = _contexts(model, known, batch_size)
-    frames = _continued(model, known[rows], _rows_of(contexts, rows), length - known.shape[1], random, temperature)
+    length -= known.shape[1]
+    frames = _continued(model, known[rows], _rows_of(contexts, rows), length, random, temperature, kept)
     return np.concatenate([known[rows].astype(frames.dtype), frames], axis=1)
 
 
-def forecast(model, prompt, horizon, num_samples, temperature=1.0, seed=None, batch_size=128):
+def forecast(model, prompt, horizon, num_samples, temperature=1.0, seed=None, batch_size=128, top_k=None, top_p=None):
     """Draws what may come after each of some sequences.
 
     What does not depend on the latents of a prompt is computed once. Each sample path has its own draw of them, from
@@ -73,6 +85,7 @@ def forecast(model, prompt, horizon, num_samples, temperature=1.0, seed=None, ba
         seed: int or `None`. The same seed and `batch_size` give the same draws; `None` continues the model's own.
         batch_size: int. How many (sequence, sample) pairs are computed at a time, which bounds the memory. Defaults
             to `128`.
+        top_k, top_p: as for `generate`.
 
     Returns:
         NumPy array (num_samples, batch, horizon, features), or (num_samples, batch, horizon) of tokens.
@@ -86,6 +99,7 @@ def forecast(model, prompt, horizon, num_samples, temperature=1.0, seed=None, ba
     check_positive("temperature", temperature)
     check_can_generate(model)
     model.head.check_temperature(temperature)
+    kept = _check_kept(model, top_k, top_p)
     prompt = check_frames(model, "prompt", prompt)
     check_numbers(
         num_samples * len(prompt) * horizon * (model.head.features or 1), num_samples=num_samples, horizon=horizon
@@ -94,11 +108,22 @@ def forecast(model, prompt, horizon, num_samples, temperature=1.0, seed=None, ba
     contexts = _contexts(model, prompt, batch_size)
     pairs = np.tile(np.arange(len(prompt)), num_samples)
     paths = [
-        _continued(model, prompt[rows], _rows_of(contexts, rows), horizon, random, temperature)
+        _continued(model, prompt[rows], _rows_of(contexts, rows), horizon, random, temperature, kept)
         for rows in batches_of_rows(pairs, batch_size)
     ]
     paths = np.concatenate(paths)[: len(pairs)]
     return paths.reshape(num_samples, len(prompt), *paths.shape[1:])
+
+
+def _check_kept(model, top_k, top_p):
+    """Which tokens are drawn, as constants of `draw_frames`."""
+    optional(check_size, "top_k", top_k)
+    if optional(check_probability, "top_p", top_p) == 0:
+        raise ValueError("`top_p` must be in (0, 1]. Received: top_p=0.")
+    kept = {name: value for name, value in (("top_k", top_k), ("top_p", top_p)) if value is not None}
+    if kept and not model.tokens:
+        raise ValueError(f"`{next(iter(kept))}` is for tokens. Received an output of frames.")
+    return kept
 
 
 def check_can_generate(model):
@@ -152,7 +177,7 @@ def state_given_context(model, prompt, context, noise):
 
 
 @compiled
-def draw_frames(model, state, x, noise, frame_noise, temperature, *latents, decode="sample"):
+def draw_frames(model, state, x, noise, frame_noise, temperature, *latents, decode="sample", **kept):
     """Frames (batch, time, ...) that follow a state.
 
     Args:
@@ -161,17 +186,21 @@ def draw_frames(model, state, x, noise, frame_noise, temperature, *latents, deco
         temperature: scalar tensor.
         *latents: z (batch, time, latent_dim), or nothing for draws from the prior.
         decode: `"sample"` or `"mode"`.
+        **kept: of tokens, `top_k` and `top_p`.
     """
-    weights = model.step_weights()
+    weights, head = model.step_weights(), model.head
+
+    def frame(params, frame_noise):
+        if decode == "mode":
+            return head.mode(params)
+        if kept:
+            return head.draw(head.truncated(head.at_temperature(params, temperature), **kept), *frame_noise)
+        return head.draw(params, *frame_noise, temperature)
 
     def step(state, inputs):
         (state, x), (noise, frame_noise, latent) = state, inputs
         steps, state = model.step(weights, state, model.embed(x), noise, latent=latent[0] if latent else None)
-        y = (
-            model.head.mode(steps.output)
-            if decode == "mode"
-            else model.head.draw(steps.output, *frame_noise, temperature)
-        )
+        y = frame(steps.output, frame_noise)
         return (state, y), y
 
     inputs = keras.tree.map_structure(lambda x: ops.swapaxes(x, 0, 1), (noise, tuple(frame_noise), latents))
@@ -190,14 +219,14 @@ def _rows_of(contexts, rows):
     return keras.tree.map_structure(lambda x: ops.convert_to_tensor(x[rows]), contexts)
 
 
-def _continued(model, known, context, length, random, temperature):
+def _continued(model, known, context, length, random, temperature, kept):
     """`length` frames that follow the known ones of each row, a NumPy array."""
     noise = model.draw_noise(*known.shape[:2], random)
     state = state_given_context(model, ops.convert_to_tensor(known), context, noise)
-    return _drawn(model, state, model.head.as_values(known[:, -1]), len(known), length, random, temperature)
+    return _drawn(model, state, model.head.as_values(known[:, -1]), len(known), length, random, temperature, kept)
 
 
-def _drawn(model, state, x, batch_size, length, random, temperature):
+def _drawn(model, state, x, batch_size, length, random, temperature, kept):
     noise = model.draw_noise(batch_size, length, random)
     frame_noise = model.head.noise((batch_size, length), random)
-    return ops.convert_to_numpy(draw_frames(model, state, x, noise, frame_noise, float32(temperature)))
+    return ops.convert_to_numpy(draw_frames(model, state, x, noise, frame_noise, float32(temperature), **kept))
