@@ -159,8 +159,8 @@ def run_generate(args):
     from zoo.runs import Run
 
     run = Run(args.run, args.data)
-    kept = {"top_k": args.top_k, "top_p": args.top_p}
-    print(*generate(run, args.count, args.length, args.temperature, args.seed, args.prompt_steps, **kept), sep="\n")
+    options = {"top_k": args.top_k, "top_p": args.top_p, "given": args.prompt}
+    print(*generate(run, args.count, args.length, args.temperature, args.seed, args.prompt_steps, **options), sep="\n")
 
 
 def run_compare(args):

@@ -110,8 +110,12 @@ def parser():
     sub.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
     sub.add_argument("--data", type=Path, help="folder of the prepared data (default: where it was)")
     sub.add_argument("--count", type=int, default=16, help="how many (default: 16)")
-    sub.add_argument("--length", type=int, help="steps of each (default: the median of the training part)")
     sub.add_argument(
+        "--length", type=int, help="steps of each, with the prompt (default: the median of the training part)"
+    )
+    prompt = sub.add_mutually_exclusive_group()
+    prompt.add_argument("--prompt", help="what is continued: a text or a file of it, a recording, a MIDI file")
+    prompt.add_argument(
         "--prompt-steps", type=int, help="first steps that are those of test sequences (default: 0, of music 1)"
     )
     sub.add_argument("--temperature", type=float, default=1.0, help="below 1 the likelier (default: 1.0)")

@@ -145,37 +145,42 @@ def table(run, results):
             yield "            with which the small form is not to be compared"
 
 
-def generate(run, count, length=None, temperature=1.0, seed=0, prompt_steps=None, top_k=None, top_p=None):
+def generate(run, count, length=None, temperature=1.0, seed=0, prompt_steps=None, top_k=None, top_p=None, given=None):
     """Draws samples of the best model of a run and writes them as the files of its data, and as `samples.npz`.
 
     Args:
         run: `Run`.
         count: int. How many.
-        length: int or `None`. Steps of each. Defaults to `None`, the median of the training part.
+        length: int or `None`. Steps of each, those of the prompt included. Defaults to `None`, the median of the
+            training part, after what is `given`.
         temperature: float. As for the models' `generate`. Defaults to `1.0`.
         seed: int. Of the prompts and the draws. Defaults to `0`.
         prompt_steps: int or `None`. So many first steps are those of test sequences, drawn at random. Defaults to
             `None`, 1 where the data gives the first frame, else 0.
         top_k: int or `None`. Of text, as for the models' `generate`. Defaults to `None`.
         top_p: float or `None`. Likewise.
+        given: str or `None`. A prompt of the user's: a text or its file, a recording, a MIDI file. Defaults to `None`.
 
     Returns:
         List of the paths written, in the folder `samples` of the run.
 
     Raises:
-        RunError: no test sequence is as long as the prompt.
+        RunError: no test sequence is as long as the prompt, or the data set takes none.
     """
     check_positive_int("count", count)
     check_seed("seed", seed)
     data = run.load_data()
+    manifest = getattr(data.train, "manifest", None)
+    if given is not None and not run.dataset.read_prompt:
+        raise RunError(f"{run.recipe.values['data']['dataset']} takes no prompt of one's own, but --prompt-steps.")
+    prompt = None if given is None else run.dataset.read_prompt(given, manifest)[None]
     model, _ = best_model(run)
     if length is None:
-        length = int(np.median(lengths_of(data.train)))
+        length = int(np.median(lengths_of(data.train))) + (0 if prompt is None else prompt.shape[1])
     if prompt_steps is None:
         prompt_steps = int(run.key == "inputs")
     check_non_negative("prompt_steps", prompt_steps)
-    prompt = None
-    if prompt_steps:
+    if prompt is None and prompt_steps:
         (long,) = np.nonzero(lengths_of(data.test) >= prompt_steps)
         if not len(long):
             raise RunError(f"No test sequence has the {prompt_steps} steps of the prompt.")
@@ -187,5 +192,4 @@ def generate(run, count, length=None, temperature=1.0, seed=0, prompt_steps=None
     directory.mkdir()
     with whole_file(directory / "samples.npz") as partial:
         np.savez_compressed(partial, samples=samples)
-    manifest = getattr(data.train, "manifest", None)
     return [directory / "samples.npz", *run.dataset.write_samples(samples, directory, manifest)]

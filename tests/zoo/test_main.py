@@ -16,8 +16,9 @@ HELP = {
     "prepare": ("NAME", "--source", "--on-error", "--small", "--set", "--data-dir", "--directory"),
     "train": ("RECIPE", "--small", "--set", "--source", "--on-error", "--data-dir", "--run-dir"),
     "resume": ("RUN",),
-    "evaluate": ("RUN", "--split", "--num-samples"),
-    "generate": ("RUN", "--count", "--length", "--temperature", "--seed"),
+    "evaluate": ("RUN", "--split", "--num-samples", "--bound", "--sequences"),
+    "generate": ("RUN", "--count", "--length", "--prompt", "--prompt-steps", "--top-k", "--top-p", "--seed"),
+    "compare": ("RUN", "--output"),
     "preset": ("RUN", "DIRECTORY", "--licence", "--overwrite", "--data"),
     "convert": ("CHECKPOINT", "DIRECTORY", "--output", "--auxiliary", "--alpha", "--beta", "--licence", "--overwrite"),
 }

@@ -9,7 +9,7 @@ import mido
 import numpy as np
 import pytest
 
-from tests.zoo.command_line import done
+from tests.zoo.command_line import command, done, refused
 from zf_keras import STORN, datasets, presets
 from zoo import recipes, runs
 from zoo.recipes import RecipeError
@@ -116,6 +116,14 @@ def test_text(tmp_path, monkeypatch):
         vocabulary = ["\ufffd", "", *characters]
         texts = ["".join(vocabulary[token] for token in sample) for sample in file["samples"]]
     assert (tmp_path / generated[1]).read_text(encoding="utf-8") == "\n\n".join(texts) + "\n"
+    prompt = test[:6]
+    for given in (prompt, "prompt.txt"):
+        (tmp_path / "prompt.txt").write_text(prompt + "\n", encoding="utf-8")
+        done("generate", "here", "--count", 2, "--prompt", given, "--length", 9, "--top-k", 3)
+        with np.load("here/samples/samples.npz") as file:
+            np.testing.assert_array_equal(file["samples"][:, :6], np.tile(tokens.ravel()[:6], (2, 1)))
+    assert "The prompt holds no text" in refused("generate", "here", "--prompt", "")
+    assert command("generate", "here", "--prompt", "a", "--prompt-steps", "2").status == 2
     done("preset", "here", "preset")
     assets = presets.load_assets("preset")
     assert assets.statistics is None and assets.vocabulary.tokens == vocabulary
@@ -162,6 +170,13 @@ def test_music(tmp_path, monkeypatch):
     assert [line.rpartition("/")[2] for line in out] == ["samples.npz", "sample-00.mid", "sample-01.mid", "samples.png"]
     with np.load(out[0]) as file:
         roll = file["samples"][1]
+    done("generate", "runs/tiny", "--count", 2, "--prompt", out[2])
+    with np.load(out[0]) as file:
+        known = file["samples"][0, :6]
+        assert file["samples"].shape == (2, 6 + 7, 88)
+    sounding = roll[: 1 + np.flatnonzero(roll.any(axis=1))[-1]]
+    np.testing.assert_array_equal(known[: len(sounding)], sounding)
+    assert "There is no MIDI file nothing.mid" in refused("generate", "runs/tiny", "--prompt", "nothing.mid")
     midi = mido.MidiFile(out[2])
     notes = {message.note for message in midi if message.type == "note_on" and message.velocity}
     assert notes == {21 + note for note in np.flatnonzero(roll.any(axis=0))}

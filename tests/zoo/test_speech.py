@@ -121,6 +121,19 @@ def test_speech_generated(speech):
         assert np.abs(model.generate(2, 5, temperature=temperature, seed=seed) - frames).max() > 0.1
 
 
+def test_a_recording_is_continued(copied, tmp_path):
+    soundfile.write(tmp_path / "mine.wav", np.arange(70, dtype="int16"), RATE, "PCM_16")
+    done("generate", copied.directory, "--count", 2, "--prompt", tmp_path / "mine.wav", "--length", 5)
+    waves = [soundfile.read(copied.path("samples") / f"sample-0{i}.wav", dtype="int16")[0] for i in range(2)]
+    for wave in waves:
+        np.testing.assert_allclose(wave[:60], np.arange(60), atol=1)  # whole frames of 20
+    assert (waves[0][60:] != waves[1][60:]).any()
+    soundfile.write(tmp_path / "fast.wav", np.arange(70, dtype="int16"), 2 * RATE, "PCM_16")
+    message = refused("generate", copied.directory, "--prompt", tmp_path / "fast.wav")
+    assert f"{2 * RATE} samples a second, where {RATE} are expected" in message
+    assert "no recording" in refused("generate", copied.directory, "--prompt", tmp_path / "nothing.wav")
+
+
 def test_no_samples_of_another_call(copied):
     copied.path("samples").mkdir(exist_ok=True)
     for name in ("sample-07.wav", "sample-00.wav"):

@@ -19,6 +19,8 @@ class Dataset:
         measures: function from log-likelihoods (sequences,), nats, and the sequences that were scored to a dict from
             each further unit to the value: of `zf_keras.units`, with a standard error, or a float. Defaults to one
             that has none.
+        read_prompt: function from (what a user gave, the path of a file or a text, and a manifest) to one sequence as
+            models see it, to be continued. Defaults to `None`, there is none.
         write_samples: function from (samples, directory, manifest) to the paths that it writes. Defaults to one that
             writes none.
     """
@@ -28,4 +30,5 @@ class Dataset:
     key: str = "targets"
     model_arguments: Callable = lambda manifest: {}
     measures: Callable = lambda log_likelihoods, sequences: {}
+    read_prompt: Callable | None = None
     write_samples: Callable = lambda samples, directory, manifest: []

@@ -212,6 +212,25 @@ def measures(log_likelihoods, sequences):
     }
 
 
+def read_prompt(given, manifest):
+    """The roll of a MIDI file to be continued: (time, 88) float32.
+
+    Args:
+        given: path. Of a MIDI file.
+        manifest: dict. Of the data set, for how long a frame lasts.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        ValueError: it is not MIDI, or holds no notes of a piano.
+    """
+    if not Path(given).is_file():
+        raise FileNotFoundError(f"There is no MIDI file {given}.")
+    roll = midi.read_midi(given, manifest["identity"]["settings"].get("step_seconds", STEP_SECONDS))
+    if not roll.any():
+        raise ValueError(f"{given} holds no notes of a piano.")
+    return roll.astype("float32")
+
+
 def write_samples(samples, directory, manifest):
     """Writes generated rolls as MIDI files, `sample-00.mid` and on, and one picture of all, `samples.png`.
 
@@ -252,4 +271,4 @@ def _draw(samples):
     return figure
 
 
-DATASET = Dataset(load_data, prepare, key=KEY, measures=measures, write_samples=write_samples)
+DATASET = Dataset(load_data, prepare, key=KEY, measures=measures, read_prompt=read_prompt, write_samples=write_samples)

@@ -58,5 +58,10 @@ def load_data(directory, verify=False):
 
 
 DATASET = Dataset(
-    load_data, prepare, model_arguments=text.model_arguments, measures=text.measures, write_samples=text.write_samples
+    load_data,
+    prepare,
+    model_arguments=text.model_arguments,
+    measures=text.measures,
+    read_prompt=text.read_prompt,
+    write_samples=text.write_samples,
 )

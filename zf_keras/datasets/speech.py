@@ -219,6 +219,27 @@ def measures(log_likelihoods, sequences):
     return {"bits a sample": units.bits_a_sample(log_likelihoods, samples, manifest["statistics"]["std"])}
 
 
+def read_prompt(given, manifest):
+    """Frames of a recording to be continued: (time, frame_size) float32, standardised.
+
+    Args:
+        given: path. A WAV, FLAC or SPHERE file at the sample rate of the data set.
+        manifest: dict. Of the data set.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        ValueError: says what is wrong with the file.
+    """
+    settings, statistics = manifest["identity"]["settings"], manifest["statistics"]
+    if not Path(given).is_file():
+        raise FileNotFoundError(f"There is no recording {given}.")
+    options = {name: settings[name] for name in ("frame_size", "channels")}
+    frames = next(read_frames(given, sample_rate=manifest["survey"]["sample_rate"], **options), None)
+    if frames is None:
+        raise ValueError(f"{given} is shorter than a frame of {options['frame_size']} samples.")
+    return (frames.astype("float32") - np.float32(statistics["mean"])) / np.float32(statistics["std"])
+
+
 def write_samples(samples, directory, manifest):
     """Writes generated waveforms as `sample-00.wav`, ..., and pictures of them, `samples.png`.
 
@@ -257,4 +278,4 @@ def write_samples(samples, directory, manifest):
     return paths
 
 
-DATASET = Dataset(load_data, prepare, measures=measures, write_samples=write_samples)
+DATASET = Dataset(load_data, prepare, measures=measures, read_prompt=read_prompt, write_samples=write_samples)

@@ -234,6 +234,26 @@ def encode(string, manifest):
     return level.encode(string)
 
 
+def read_prompt(given, manifest):
+    """Tokens of a text to be continued: (time,), int32.
+
+    Args:
+        given: str. The path of a file, or the text itself.
+        manifest: dict. Of the data set.
+
+    Raises:
+        ValueError: it holds nothing.
+    """
+    try:
+        is_file = Path(given).is_file()
+    except OSError:  # a text that is too long for a name
+        is_file = False
+    tokens = encode(Path(given).read_text(encoding="utf-8").rstrip("\n") if is_file else str(given), manifest)
+    if not len(tokens):
+        raise ValueError("The prompt holds no text.")
+    return tokens
+
+
 def decode(tokens, manifest):
     """The string of tokens: characters, or words with spaces between them, up to the first end of a sentence.
 
@@ -288,4 +308,11 @@ def write_samples(samples, directory, manifest):
     return [path]
 
 
-DATASET = Dataset(load_data, prepare, model_arguments=model_arguments, measures=measures, write_samples=write_samples)
+DATASET = Dataset(
+    load_data,
+    prepare,
+    model_arguments=model_arguments,
+    measures=measures,
+    read_prompt=read_prompt,
+    write_samples=write_samples,
+)

@@ -92,4 +92,10 @@ def load_data(directory, standardize=True, verify=False):
     return speech.load_data(directory, standardize, verify, dataset="timit")
 
 
-DATASET = Dataset(load_data, prepare, measures=speech.measures, write_samples=speech.write_samples)
+DATASET = Dataset(
+    load_data,
+    prepare,
+    measures=speech.measures,
+    read_prompt=speech.read_prompt,
+    write_samples=speech.write_samples,
+)
