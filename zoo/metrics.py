@@ -36,7 +36,7 @@ def _row(names, values, epoch):
     row = {}
     for name, value in zip(names, values, strict=True):
         try:
-            row[name] = int(value) if name == "epoch" else float(value)
+            row[name] = int(value) if name in ("epoch", "updates") else float(value)
         except ValueError:
             row[name] = math.nan
         if not math.isfinite(row[name]):

@@ -49,7 +49,7 @@ def swapped(lines):
 
 
 def altered(lines):
-    lines[1] = lines[1].rpartition(",")[0] + ",0.5"
+    lines[1] = lines[1].rpartition(",")[0] + ",7"
 
 
 def reordered(lines):

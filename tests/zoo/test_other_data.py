@@ -1,6 +1,7 @@
 """Text, music and pictures by the command line, from their files to samples."""
 
 import json
+import shutil
 import struct
 
 import keras
@@ -170,16 +171,17 @@ def test_music(tmp_path, monkeypatch):
     assert [line.rpartition("/")[2] for line in out] == ["samples.npz", "sample-00.mid", "sample-01.mid", "samples.png"]
     with np.load(out[0]) as file:
         roll = file["samples"][1]
-    done("generate", "runs/tiny", "--count", 2, "--prompt", out[2])
+    midi = mido.MidiFile(out[2])
+    notes = {message.note for message in midi if message.type == "note_on" and message.velocity}
+    assert notes == {21 + note for note in np.flatnonzero(roll.any(axis=0))}
+    shutil.copy(out[2], "mine.mid")
+    done("generate", "runs/tiny", "--count", 2, "--prompt", "mine.mid")
     with np.load(out[0]) as file:
         known = file["samples"][0, :6]
         assert file["samples"].shape == (2, 6 + 7, 88)
     sounding = roll[: 1 + np.flatnonzero(roll.any(axis=1))[-1]]
     np.testing.assert_array_equal(known[: len(sounding)], sounding)
     assert "There is no MIDI file nothing.mid" in refused("generate", "runs/tiny", "--prompt", "nothing.mid")
-    midi = mido.MidiFile(out[2])
-    notes = {message.note for message in midi if message.type == "note_on" and message.velocity}
-    assert notes == {21 + note for note in np.flatnonzero(roll.any(axis=0))}
 
 
 def test_pictures(tmp_path, monkeypatch):

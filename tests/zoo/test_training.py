@@ -23,10 +23,16 @@ def test_metrics(tiny_original):
     with tiny_original.path(METRICS).open() as file:
         table = list(csv.reader(file))
     assert table[0][0] == "epoch" and len(table) == 4
-    expected = {"epoch", "learning_rate", *(f"{v}{name}" for v in ("", "val_") for name in ("loss", "elbo", "nll"))}
+    expected = {
+        "epoch",
+        "updates",
+        "learning_rate",
+        *(f"{v}{name}" for v in ("", "val_") for name in ("loss", "elbo", "nll")),
+    }
     assert set(table[0]) == expected
     rows = tiny_original.rows()
     assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert [row["updates"] for row in rows] == [STEPS, 2 * STEPS, 3 * STEPS]
     assert [dict(zip(table[0], map(float, line), strict=True)) for line in table[1:]] == rows
     for row in rows:
         assert all(map(math.isfinite, row.values()))
@@ -39,9 +45,9 @@ def test_metrics(tiny_original):
 def test_tensorboard(tiny_original):
     events = EventAccumulator(str(tiny_original.path("tensorboard"))).Reload()
     rows = tiny_original.rows()
-    assert set(events.Tags()["tensors"]) == {name for name in rows[0] if name != "epoch"} | {"seconds"}
+    assert set(events.Tags()["tensors"]) == rows[0].keys() - {"epoch", "updates"} | {"seconds"}
     for name in rows[0]:
-        if name != "epoch":
+        if name not in ("epoch", "updates"):
             found = events.Tensors(name)
             assert [event.step for event in found] == [STEPS, 2 * STEPS, 3 * STEPS]
             values = [
