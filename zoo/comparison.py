@@ -40,8 +40,8 @@ class Group:
                 error = None
                 if len(values) > 1:
                     error = values.std(ddof=1) / len(values) ** 0.5
-                elif unit == "nats a sequence" and bound != "ELBO":
-                    error = self.results[0]["standard_error"]
+                else:
+                    error = self.results[0]["standard_errors"].get(bound, {}).get(unit)
                 found[bound, unit] = values.mean(), error
         return found
 

@@ -29,6 +29,7 @@ def written(directory, seed=0, kl=True, best=-18.0, **settings):
         "epoch": 3,
         "bounds": {"ELBO": {"nats a sequence": best - 3}, "IWAE-2": {"nats a sequence": best - 2 - seed}},
         "standard_error": 0.25,
+        "standard_errors": {"ELBO": {"nats a sequence": None}, "IWAE-2": {"nats a sequence": 0.25}},
         "terms": {},
         "parameters": 3,
         "statistics": None,
