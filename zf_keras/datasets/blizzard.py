@@ -8,8 +8,9 @@ newer, MP3, of one channel and 16 kHz. What was released has other rates; `sox i
 this. A folder with the same speech twice, in segments and as whole chapters, say, would have it in more than one part.
 """
 
+import dataclasses
+
 from zf_keras.datasets import speech
-from zf_keras.datasets.dataset import Dataset
 
 
 def prepare(
@@ -50,10 +51,4 @@ def load_data(directory, standardize=True, verify=False):
     return speech.load_data(directory, standardize, verify, dataset="blizzard")
 
 
-DATASET = Dataset(
-    load_data,
-    prepare,
-    measures=speech.measures,
-    read_prompt=speech.read_prompt,
-    write_samples=speech.write_samples,
-)
+DATASET = dataclasses.replace(speech.DATASET, load_data=load_data, prepare=prepare)

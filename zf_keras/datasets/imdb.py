@@ -16,10 +16,10 @@ The papers used other reviews of IMDb: the crawl of Q. Diao, M. Qiu, C.-Y. Wu, A
 files points `zf_keras.datasets.text` to their folder.
 """
 
+import dataclasses
 import re
 
 from zf_keras.datasets import sources, text, tokens
-from zf_keras.datasets.dataset import Dataset
 from zf_keras.datasets.text import decode as decode
 from zf_keras.datasets.text import encode as encode
 
@@ -77,11 +77,4 @@ def load_data(directory, verify=False):
     return text.load_data(directory, verify, dataset="imdb")
 
 
-DATASET = Dataset(
-    load_data,
-    prepare,
-    model_arguments=text.model_arguments,
-    measures=text.measures,
-    read_prompt=text.read_prompt,
-    write_samples=text.write_samples,
-)
+DATASET = dataclasses.replace(text.DATASET, load_data=load_data, prepare=prepare)

@@ -7,8 +7,9 @@ Layout: a folder with `LJSpeech-1.1/wavs/LJ001-0001.wav`, ... or any other tree 
 `LJSpeech-1.1.tar.bz2`; texts are not needed.
 """
 
+import dataclasses
+
 from zf_keras.datasets import speech
-from zf_keras.datasets.dataset import Dataset
 
 
 def prepare(
@@ -46,10 +47,4 @@ def load_data(directory, standardize=True, verify=False):
     return speech.load_data(directory, standardize, verify, dataset="ljspeech")
 
 
-DATASET = Dataset(
-    load_data,
-    prepare,
-    measures=speech.measures,
-    read_prompt=speech.read_prompt,
-    write_samples=speech.write_samples,
-)
+DATASET = dataclasses.replace(speech.DATASET, load_data=load_data, prepare=prepare)

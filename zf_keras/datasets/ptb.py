@@ -13,8 +13,9 @@ or else ptb.char.{train,valid,test}.txt, in which spaces separate the characters
 sentence; it is read as it is, with its newline, and so is the "<unk>" for rare words.
 """
 
+import dataclasses
+
 from zf_keras.datasets import sources, text, tokens
-from zf_keras.datasets.dataset import Dataset
 from zf_keras.datasets.splits import Splits
 from zf_keras.datasets.text import decode as decode
 from zf_keras.datasets.text import encode as encode
@@ -57,11 +58,4 @@ def load_data(directory, verify=False):
     return text.load_data(directory, verify, dataset="ptb")
 
 
-DATASET = Dataset(
-    load_data,
-    prepare,
-    model_arguments=text.model_arguments,
-    measures=text.measures,
-    read_prompt=text.read_prompt,
-    write_samples=text.write_samples,
-)
+DATASET = dataclasses.replace(text.DATASET, load_data=load_data, prepare=prepare)

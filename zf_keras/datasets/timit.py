@@ -14,11 +14,11 @@ The test part is that of the corpus, all of it. The validation part is, by a rul
 5 % of the training speakers, drawn by the seed: in full, 23 speakers and 230 utterances.
 """
 
+import dataclasses
 import re
 
 from zf_keras.arguments import check_rate
 from zf_keras.datasets import sources, speech
-from zf_keras.datasets.dataset import Dataset
 
 UTTERANCE = re.compile(r"(?:.*/)?(train|test)/(dr\d/[^/]+)/[^/]+", re.IGNORECASE)
 
@@ -92,10 +92,4 @@ def load_data(directory, standardize=True, verify=False):
     return speech.load_data(directory, standardize, verify, dataset="timit")
 
 
-DATASET = Dataset(
-    load_data,
-    prepare,
-    measures=speech.measures,
-    read_prompt=speech.read_prompt,
-    write_samples=speech.write_samples,
-)
+DATASET = dataclasses.replace(speech.DATASET, load_data=load_data, prepare=prepare)
