@@ -209,6 +209,19 @@ def test_missing_readings_of_one_feature():
     np.testing.assert_array_equal(np.isnan(model.step_scores(own, 16, seed=0, verbose=0)), np.isnan(frames))
 
 
+def test_missing_readings_beside_padding():
+    """What stands in the padding is no reading, and fills no gap."""
+    model, y = make("z_forcing", "bernoulli"), sequences("bernoulli", 2)
+    data = {"targets": y, "mask": np.array([[1, 1, 0, 0, 0], [1, 1, 1, 0, 0]])}
+    y[:, :2, 1], y[0, 2:], y[1, 3:] = np.nan, np.nan, 0.5
+    scores = model.step_scores(data, 8, seed=0, verbose=0)
+    np.testing.assert_array_equal(np.isnan(scores), np.arange(5) < np.full((2, 1), 2))
+    assert not scores[data["mask"] == 0].any() and scores[1, 2] < 0
+    y[:, :3, 1] = np.nan
+    with pytest.raises(ValueError, match="nan alone in feature 1"):
+        model.step_scores(data, 8, seed=0, verbose=0)
+
+
 def test_ancestors():
     weights = np.array([[0.1, 0.0, 0.6, 0.3], [1.0, 0.0, 0.0, 0.0]], "float32")
     counts = {"systematic": np.zeros((2, 4)), "multinomial": np.zeros((2, 4))}

@@ -118,17 +118,19 @@ def _without_gaps(data):
     if not is_arrays(data) or targets is None:
         return data, None
     targets = np.asarray(ops.convert_to_numpy(targets))
-    missing = np.isnan(targets) if targets.dtype.kind == "f" else np.zeros((), bool)
-    if isinstance(data, dict) and data.get("mask") is not None and missing.ndim == 3:
-        missing &= np.asarray(ops.convert_to_numpy(data["mask"]), bool)[..., None]
-    if not missing.any() or missing.ndim != 3:
+    if targets.dtype.kind != "f" or targets.ndim != 3:
         return data, None
-    unknown = missing.all(axis=(0, 1))
-    if unknown.any():
-        raise ValueError(
-            f"`targets` holds nan alone in feature {int(np.argmax(unknown))}: nothing of it can be scored."
-        )
-    known = [column[~gaps][0] for column, gaps in zip(targets.T, missing.T, strict=True)]
+    missing, valid = np.isnan(targets), np.ones(targets.shape, bool)
+    if isinstance(data, dict) and data.get("mask") is not None:
+        valid &= np.asarray(ops.convert_to_numpy(data["mask"]), bool)[..., None]
+    missing &= valid
+    if not missing.any():
+        return data, None
+    seen = valid & ~missing
+    if not seen.any(axis=(0, 1)).all():
+        feature = int(np.argmin(seen.any(axis=(0, 1))))
+        raise ValueError(f"`targets` holds nan alone in feature {feature}: nothing of it can be scored.")
+    known = [targets[..., i][seen[..., i]][0] for i in range(targets.shape[2])]
     filled = np.where(missing, np.array(known, targets.dtype), targets)
     return ({**data, "targets": filled} if isinstance(data, dict) else filled), ~missing
 
