@@ -7,28 +7,12 @@ import keras_tuner
 import pytest
 
 from tests.tuning.written import SETTINGS
+from tests.zoo.written import TINY
 from tuning.searches import Search
 from tuning.trials import Trials
 from zf_keras import datasets
 from zoo import recipes, runs, training
 
-RECIPE = """
-[data]
-dataset = "digits"
-frames = "rows"
-[model]
-class = "RNN"
-units = 4
-output = "bernoulli"
-[optimizer]
-class = "Adam"
-learning_rate = 0.01
-[training]
-batch_size = 1500
-epochs = 3
-[evaluation]
-batch_size = 500
-"""
 SPACE = """
 def space(hp, recipe):
     return {"optimizer.learning_rate": hp.Choice("rate", [0.01, 1e38])}
@@ -39,7 +23,7 @@ def space(hp, recipe):
 def run_once(tmp_path_factory):
     """A search of two trials, the first as the recipe has it, the second not finite."""
     folder = tmp_path_factory.mktemp("trials")
-    (folder / "mine.toml").write_text(RECIPE)
+    (folder / "mine.toml").write_text(TINY)
     (folder / "mine.py").write_text(SPACE)
     settings = {**SETTINGS, "trials": 2, "space": f"{folder / 'mine.py'}:space"}
     search = Search.begin(folder / "search", recipes.load(str(folder / "mine.toml")), None, settings)

@@ -11,28 +11,10 @@ import soundfile
 from keras import ops
 
 from tests.zoo.command_line import command, done, inside, refused
+from tests.zoo.written import TINY
 from zoo import components, evaluation, recipes, training
 from zoo.runs import CARD, RESULTS, Run
 
-TINY = """
-title = "tiny"
-[data]
-dataset = "digits"
-frames = "rows"
-[model]
-class = "RNN"
-units = 4
-output = "bernoulli"
-[optimizer]
-class = "Adam"
-learning_rate = 0.01
-[training]
-batch_size = 50
-steps_per_epoch = 3
-epochs = 3
-[evaluation]
-batch_size = 250
-"""
 STEPS = 3
 SPEECH = """
 title = "Tiny speech"

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tomli_w
 
-from tests.zoo.conftest import TINY, begin_tiny
+from tests.zoo.conftest import begin_tiny
+from tests.zoo.written import TINY
 from zf_keras.datasets import digits
 from zoo import recipes, runs
 from zoo.runs import ENVIRONMENT, RECIPE, Run, RunError

@@ -1,4 +1,4 @@
-"""A plain recipe, and recipes written to files."""
+"""A plain recipe, a tiny one, and recipes written to files."""
 
 import re
 
@@ -26,6 +26,26 @@ num_samples = 2
 [small]
 model.units = 3
 training.epochs = 2
+"""
+
+TINY = """
+title = "tiny"
+[data]
+dataset = "digits"
+frames = "rows"
+[model]
+class = "RNN"
+units = 4
+output = "bernoulli"
+[optimizer]
+class = "Adam"
+learning_rate = 0.01
+[training]
+batch_size = 50
+steps_per_epoch = 3
+epochs = 3
+[evaluation]
+batch_size = 250
 """
 
 
