@@ -18,6 +18,7 @@ ONE_BACKEND = (
     "datasets",
     "models/test_numpy.py::test_log_likelihood_without_latents",
     "models/test_numpy.py::test_steps",
+    "pictures",
     "presets/test_refused.py",
     "test_export.py::test_the_command",
     "test_units.py",

@@ -1,7 +1,7 @@
 """Stochastic recurrent networks for sequences, in Keras 3."""
 
 from zf_keras import _backend  # isort: skip  (first: a clear error before anything else is imported)
-from zf_keras import datasets, presets
+from zf_keras import datasets, pictures, presets
 from zf_keras.callbacks import ElboStopping
 from zf_keras.cells.stochastic_lstm import StochasticLSTMCell
 from zf_keras.heads import DistributionHead

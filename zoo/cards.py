@@ -2,7 +2,9 @@
 
 import tomli_w
 
+from zf_keras import pictures
 from zf_keras.files import whole_file, write_whole
+from zoo.comparison import history
 from zoo.runs import CARD, CURVES
 
 
@@ -89,25 +91,8 @@ def _best_epoch(run, rows):
 
 
 def _draw_curves(run, rows):
-    from matplotlib.figure import Figure
-
     terms = [name for name in rows[0] if f"val_{name}" in rows[0] and name not in ("loss", "elbo", "kl_weight")]
-    figure = Figure(figsize=(6 * min(3, 1 + len(terms)), 4 * -(-(1 + len(terms)) // 3)), layout="constrained")
-    axes = figure.subplots(-(-(1 + len(terms)) // 3), min(3, 1 + len(terms)), squeeze=False).ravel()
-    epochs = [row["epoch"] for row in rows]
-    for axis, term in zip(axes, ["elbo", *terms], strict=False):
-        axis.plot(epochs, [row[term] for row in rows], label="training")
-        axis.plot(epochs, [row[f"val_{term}"] for row in rows], label="validation")
-        axis.axvline(_best_epoch(run, rows), color="0.7", linestyle=":", label="best")
-        settled = [row[key] for row in rows[len(rows) // 10 :] for key in (term, f"val_{term}")]
-        margin = 0.05 * (max(settled) - min(settled)) or 1.0
-        axis.set_ylim(min(settled) - margin, max(settled) + margin)  # the first epochs would squash the rest
-        axis.set_title(term)
-        axis.set_xlabel("epoch")
-        axis.set_ylabel("nats a sequence")
-        axis.grid(alpha=0.3)
-    axes[0].legend()
-    for axis in axes[1 + len(terms) :]:
-        axis.set_axis_off()
+    titles = {name: name for name in ("elbo", *terms)}
+    figure = pictures.curves({run.name: history(rows)}, titles, kept={run.name: _best_epoch(run, rows)})
     with whole_file(run.path(CURVES)) as partial:
         figure.savefig(partial, dpi=100, format="png")

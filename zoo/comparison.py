@@ -2,11 +2,9 @@
 
 import numpy as np
 
+from zf_keras import pictures
 from zf_keras.files import whole_file
 from zoo.runs import RunError
-
-#: What is drawn, and the name of its axis.
-CURVES = {"elbo": "ELBO", "kl": "KL of posterior and prior"}
 
 
 class Group:
@@ -23,13 +21,9 @@ class Group:
         self.rows = [run.rows() for run in runs]
         self.results = [results for run in runs if (results := run.results())]
 
-    def curve(self, metric):
-        """Updates, mean, lowest and highest value of a metric over the seeds, of the epochs that all have."""
-        rows = [[row for row in rows if metric in row] for rows in self.rows]
-        length = min(map(len, rows))
-        values = np.array([[row[metric] for row in rows[:length]] for rows in rows])
-        updates = [row.get("updates", row["epoch"]) for row in rows[0][:length]]
-        return np.array(updates), values.mean(axis=0), values.min(axis=0), values.max(axis=0)
+    def histories(self):
+        """The rows of each run as the functions of `zf_keras.pictures` take them."""
+        return [history(rows) for rows in self.rows]
 
     def bounds(self):
         """(bound, unit) -> mean, and an error: over seeds where there are several, else over sequences, or `None`."""
@@ -98,38 +92,9 @@ def table(groups):
     yield "After +-: the standard error over seeds, or over sequences where there is one seed."
 
 
-def plot(groups, path):
-    """Writes the figure of ELBO and KL over updates (Sordoni et al. 2017, figure 2); training is dotted."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    drawn = [metric for metric in CURVES if any(metric in group.rows[0][0] for group in groups)]
-    figure = Figure(figsize=(6 * len(drawn), 4.4), layout="constrained")
-    axes = figure.subplots(1, len(drawn), squeeze=False)[0]
-    colours = matplotlib.colormaps["tab10"].colors
-    for axis, metric in zip(axes, drawn, strict=True):
-        settled = []  # without the first tenth, which would squash the rest
-        for i, group in enumerate(groups):
-            if metric not in group.rows[0][0]:
-                continue  # an RNN has no KL
-            colour = colours[i % len(colours)]
-            for name, style in ((metric, ":"), (f"val_{metric}", "-")):
-                updates, mean, low, high = group.curve(name)
-                label = group.label + (f", {len(group.runs)} seeds" if len(group.runs) > 1 else "")
-                axis.plot(updates, mean, style, color=colour, label=label if style == "-" else None)
-                if len(group.runs) > 1:
-                    axis.fill_between(updates, low, high, color=colour, alpha=0.2, linewidth=0)
-                settled += [*low[len(low) // 10 :], *high[len(high) // 10 :]]
-        if metric == "elbo":
-            margin = 0.05 * np.ptp(settled) + 0.05
-            axis.set_ylim(min(settled) - margin, max(settled) + margin)
-        else:
-            axis.set_ylim(bottom=0)
-        axis.set(xlabel="updates", ylabel="nats a sequence", title=CURVES[metric])
-        axis.grid(alpha=0.3)
-        axis.legend(fontsize=8)
-    with whole_file(path) as partial:
-        figure.savefig(partial, dpi=120, format="png")
+def history(rows):
+    """Rows of epochs as a dict from the name of a metric to its values."""
+    return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 def compare(runs, path=None):
@@ -137,5 +102,7 @@ def compare(runs, path=None):
     groups = grouped(runs)
     print(*table(groups), sep="\n")
     if path:
-        plot(groups, path)
+        figure = pictures.curves({group.label: group.histories() for group in groups})
+        with whole_file(path) as partial:
+            figure.savefig(partial, dpi=120, format="png")
         print(path)

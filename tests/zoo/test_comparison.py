@@ -7,6 +7,7 @@ from matplotlib import image
 
 from tests.zoo.command_line import done, refused
 from tests.zoo.conftest import begin_tiny
+from zf_keras.pictures import band
 from zoo.comparison import compare, grouped
 from zoo.runs import RESULTS
 
@@ -47,7 +48,7 @@ def test_seeds_are_one_group(tmp_path):
     mean, error = first.bounds()["IWAE-2", "nats a sequence"]
     np.testing.assert_allclose([mean, error], [-20 - 5 / 3, np.std([0, 1, 4], ddof=1) / 3**0.5])
     assert second.bounds() == {("ELBO", "nats a sequence"): (-24, None), ("IWAE-2", "nats a sequence"): (-23, 0.25)}
-    updates, mean, low, high = first.curve("val_elbo")
+    updates, mean, low, high = band(first.histories(), "val_elbo")
     assert updates.tolist() == [3, 6, 9, 12] and mean.tolist() == low.tolist() == high.tolist() == [-30, -19, -18, -20]
 
 

@@ -104,4 +104,4 @@ def load_data(directory, frames="pixels", verify=False):
     return images.load_images(directory, "binarized_mnist", None, frames, verify)
 
 
-DATASET = Dataset(load_data, prepare, measures=images.measures, write_samples=images.write_samples)
+DATASET = Dataset(load_data, prepare, **images.SHOWN)

@@ -23,6 +23,11 @@ class Dataset:
             models see it, to be continued. Defaults to `None`, there is none.
         write_samples: function from (samples, directory, manifest) to the paths that it writes. Defaults to one that
             writes none.
+        figure: function from (groups, manifest, columns) to a matplotlib figure, as the functions of
+            `zf_keras.pictures`. Defaults to `None`, the data is not to be looked at.
+        audio: function from (sequence, manifest) to its sound, a pair of samples (int16) and how many are a second.
+            Defaults to `None`, there is none.
+        text: function from (sequence, manifest) to a str. Defaults to `None`, there is none.
     """
 
     load_data: Callable
@@ -32,3 +37,6 @@ class Dataset:
     measures: Callable = lambda log_likelihoods, sequences: {}
     read_prompt: Callable | None = None
     write_samples: Callable = lambda samples, directory, manifest: []
+    figure: Callable | None = None
+    audio: Callable | None = None
+    text: Callable | None = None

@@ -12,7 +12,7 @@ import numpy as np
 
 from zf_keras.arguments import check_choice
 from zf_keras.datasets.dataset import Dataset
-from zf_keras.datasets.images import measures, write_samples
+from zf_keras.datasets.images import SHOWN
 
 SPLITS = {"train": slice(0, 1297), "valid": slice(1297, 1547), "test": slice(1547, 1797)}
 
@@ -54,4 +54,4 @@ def _arrays():
         return dict(np.load(file))
 
 
-DATASET = Dataset(load_data, measures=measures, write_samples=write_samples)
+DATASET = Dataset(load_data, **SHOWN)

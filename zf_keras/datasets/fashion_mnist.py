@@ -21,4 +21,4 @@ def load_data(directory, binarization="stochastic", frames="pixels", verify=Fals
     return mnist.load_data(directory, binarization, frames, verify, dataset="fashion_mnist")
 
 
-DATASET = Dataset(load_data, prepare, measures=images.measures, write_samples=images.write_samples)
+DATASET = Dataset(load_data, prepare, **images.SHOWN)

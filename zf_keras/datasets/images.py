@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zf_keras import units
+from zf_keras import pictures, units
 from zf_keras.arguments import check_choice
 from zf_keras.data.batches import Mapped
 from zf_keras.datasets.splits import load_splits
@@ -72,17 +72,17 @@ def write_samples(samples, directory, manifest):
     Raises:
         ValueError: so many steps are no square picture.
     """
-    pixels = int(np.prod(samples.shape[1:]))
-    side = round(pixels**0.5)
-    if side * side != pixels:
-        raise ValueError(f"`length` must give square pictures. Received: {samples.shape[1]} steps, {pixels} pixels.")
+    grid = pictures.tiled(samples)
     image = optional_import("matplotlib.image", "datasets", "A picture")
-    columns = int(np.ceil(len(samples) ** 0.5))
-    rows = -(-len(samples) // columns)
-    squares = samples.astype("float32").reshape(-1, side, side)
-    framed = np.pad(squares, ((0, rows * columns - len(samples)), (1, 1), (1, 1)), constant_values=0.3)
-    grid = framed.reshape(rows, columns, side + 2, side + 2).swapaxes(1, 2).reshape(rows * (side + 2), -1)
     path = Path(directory) / "samples.png"
-    grid = grid.repeat(4, axis=0).repeat(4, axis=1)
-    image.imsave(path, grid, cmap="gray", vmin=0, vmax=1)
+    image.imsave(path, grid.repeat(4, axis=0).repeat(4, axis=1), cmap="gray", vmin=0, vmax=1)
     return [path]
+
+
+def figure(groups, manifest, columns=None):
+    """The images of groups: as `zf_keras.pictures.images`."""
+    return pictures.images(groups, columns)
+
+
+#: What all data sets of images share.
+SHOWN = {"measures": measures, "write_samples": write_samples, "figure": figure}

@@ -79,6 +79,29 @@ def write_midi(roll, path, step_seconds=STEP_SECONDS):
     mido.MidiFile(type=0, ticks_per_beat=TICKS_PER_SECOND // 2, tracks=[track]).save(path)
 
 
+def to_wave(roll, step_seconds=STEP_SECONDS, sample_rate=16_000):
+    """A roll (time, 88) of 0 and 1 as sound: a decaying tone with two overtones for each note that is held.
+
+    Returns:
+        Pair of the samples, (samples,) int16, and `sample_rate`.
+    """
+    sounds = np.pad(np.asarray(roll) > 0, ((1, 1), (0, 0)))
+    starts = [round(i * step_seconds * sample_rate) for i in range(len(roll) + 1)]
+    wave = np.zeros(starts[-1])
+    fade = round(0.01 * sample_rate)
+    for i in range(sounds.shape[1]):
+        changes = np.flatnonzero(sounds[1:, i] != sounds[:-1, i])
+        hertz = 440 * 2 ** ((NOTES[i] - 69) / 12)
+        for start, end in changes.reshape(-1, 2):
+            first, last = starts[start], starts[end]
+            seconds = np.arange(last - first) / sample_rate
+            tone = sum(np.sin(2 * np.pi * hertz * n * seconds) / n**2 for n in (1, 2, 3) if hertz * n < sample_rate / 2)
+            edges = np.minimum(np.arange(1, last - first + 1), np.arange(last - first, 0, -1)) / fade
+            wave[first:last] += tone * np.exp(-1.5 * seconds) * np.minimum(edges, 1)
+    loudest = np.abs(wave).max(initial=0)
+    return np.int16(np.rint(wave * (0.8 * 32767 / loudest if loudest else 0))), sample_rate
+
+
 def _ticks(frame, step_seconds):
     # Rounded down: what is on a moment early is on in its frame, what is late is not.
     return int(frame * step_seconds * TICKS_PER_SECOND)

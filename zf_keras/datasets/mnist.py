@@ -138,4 +138,4 @@ def load_data(directory, binarization="stochastic", frames="pixels", verify=Fals
     return images.load_images(directory, dataset, binarization, frames, verify)
 
 
-DATASET = Dataset(load_data, prepare, measures=images.measures, write_samples=images.write_samples)
+DATASET = Dataset(load_data, prepare, **images.SHOWN)

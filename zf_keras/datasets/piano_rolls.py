@@ -26,14 +26,14 @@ from pathlib import Path
 
 import numpy as np
 
-from zf_keras import units
+from zf_keras import pictures, units
 from zf_keras.arguments import check_positive, check_positive_int
 from zf_keras.data.batches import Mapped
 from zf_keras.data.files import file_state
 from zf_keras.data.shard_writer import write_shards
 from zf_keras.datasets import midi, sources
 from zf_keras.datasets.dataset import Dataset
-from zf_keras.datasets.midi import NOTES, STEP_SECONDS
+from zf_keras.datasets.midi import STEP_SECONDS
 from zf_keras.datasets.roll_files import notes_to_roll, read_npz, read_pickle
 from zf_keras.datasets.splits import Splits, load_splits
 
@@ -225,7 +225,7 @@ def read_prompt(given, manifest):
     """
     if not Path(given).is_file():
         raise FileNotFoundError(f"There is no MIDI file {given}.")
-    roll = midi.read_midi(given, manifest["identity"]["settings"].get("step_seconds", STEP_SECONDS))
+    roll = midi.read_midi(given, _step_seconds(manifest))
     if not roll.any():
         raise ValueError(f"{given} holds no notes of a piano.")
     return roll.astype("float32")
@@ -243,32 +243,35 @@ def write_samples(samples, directory, manifest):
     Returns:
         List of the paths written.
     """
-    step_seconds = manifest["identity"]["settings"].get("step_seconds", STEP_SECONDS)
     paths = [Path(directory) / f"sample-{i:02d}.mid" for i in range(len(samples))]
     for roll, path in zip(samples, paths, strict=True):
-        midi.write_midi(roll, path, step_seconds)
+        midi.write_midi(roll, path, _step_seconds(manifest))
     picture = Path(directory) / "samples.png"
-    _draw(samples).savefig(picture)
+    pictures.rolls(samples).savefig(picture)
     return [*paths, picture]
 
 
-def _draw(samples):
-    from matplotlib.figure import Figure
-
-    columns = 1 if len(samples) == 1 else 2
-    rows = -(-len(samples) // columns)
-    figure = Figure((6 * columns, 0.6 + 1.7 * rows), layout="constrained")
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    for i, panel in enumerate(panels.flat):
-        if i < len(samples):
-            extent = (0, len(samples[i]), NOTES[0] - 0.5, NOTES[-1] + 0.5)
-            roll = np.asarray(samples[i]).T
-            panel.imshow(roll, "gray_r", aspect="auto", vmin=0, vmax=1, origin="lower", extent=extent)
-        else:
-            panel.set_axis_off()
-    figure.supxlabel("frame")
-    figure.supylabel("MIDI note")
-    return figure
+def figure(groups, manifest, columns=None):
+    """The rolls of groups: as `zf_keras.pictures.rolls`."""
+    return pictures.rolls(groups)
 
 
-DATASET = Dataset(load_data, prepare, key=KEY, measures=measures, read_prompt=read_prompt, write_samples=write_samples)
+def audio(roll, manifest):
+    """The sound of a roll, (samples,) int16, and samples a second."""
+    return midi.to_wave(roll, _step_seconds(manifest))
+
+
+def _step_seconds(manifest):
+    return manifest["identity"]["settings"].get("step_seconds", STEP_SECONDS)
+
+
+DATASET = Dataset(
+    load_data,
+    prepare,
+    key=KEY,
+    measures=measures,
+    read_prompt=read_prompt,
+    write_samples=write_samples,
+    figure=figure,
+    audio=audio,
+)

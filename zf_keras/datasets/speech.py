@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zf_keras import units
+from zf_keras import pictures, units
 from zf_keras.arguments import check_choice, check_positive_int, check_rate
 from zf_keras.data.batches import Mapped
 from zf_keras.data.files import file_state
@@ -251,13 +251,8 @@ def write_samples(samples, directory, manifest):
     Returns:
         List of the paths written.
     """
-    from matplotlib.figure import Figure
-
     soundfile = import_soundfile()
-    directory, rate = Path(directory), manifest["survey"]["sample_rate"]
-    statistics = manifest["statistics"]
-    waves = to_int16(np.asarray(samples, "float64") * statistics["std"] + statistics["mean"])
-    waves = waves.reshape(len(waves), -1)
+    directory = Path(directory)
     paths = []
 
     def put(name, write):
@@ -266,16 +261,35 @@ def write_samples(samples, directory, manifest):
         write(partial)
         os.replace(partial, paths[-1])
 
-    for i, wave in enumerate(waves):
-        put(f"sample-{i:02d}.wav", lambda path, wave=wave: soundfile.write(path, wave, rate, "PCM_16", format="WAV"))
-    figure = Figure(figsize=(10, 0.6 + len(waves)), layout="constrained")
-    rows = figure.subplots(len(waves), sharex=True, sharey=True, squeeze=False)[:, 0]
-    for axes, wave in zip(rows, waves, strict=True):
-        axes.plot(np.arange(len(wave)) / rate, wave, linewidth=0.5)
-        axes.margins(x=0)
-    rows[-1].set_xlabel("seconds")
-    put("samples.png", lambda path: figure.savefig(path, format="png", dpi=120))
+    for i, sample in enumerate(samples):
+        wave, rate = audio(sample, manifest)
+        put(
+            f"sample-{i:02d}.wav",
+            lambda path, wave=wave, rate=rate: soundfile.write(path, wave, rate, "PCM_16", format="WAV"),
+        )
+    drawn = figure(samples, manifest)
+    put("samples.png", lambda path: drawn.savefig(path, format="png", dpi=120))
     return paths
 
 
-DATASET = Dataset(load_data, prepare, measures=measures, read_prompt=read_prompt, write_samples=write_samples)
+def figure(groups, manifest, columns=None):
+    """Waveforms and spectrograms of groups: as `zf_keras.pictures.waveforms`."""
+    return pictures.waveforms(groups, manifest["survey"]["sample_rate"])
+
+
+def audio(frames, manifest):
+    """The sound of standardised frames (time, frame_size), (samples,) int16, and samples a second."""
+    statistics = manifest["statistics"]
+    wave = to_int16(np.asarray(frames, "float64") * statistics["std"] + statistics["mean"])
+    return wave.ravel(), manifest["survey"]["sample_rate"]
+
+
+DATASET = Dataset(
+    load_data,
+    prepare,
+    measures=measures,
+    read_prompt=read_prompt,
+    write_samples=write_samples,
+    figure=figure,
+    audio=audio,
+)

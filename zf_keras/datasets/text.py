@@ -315,4 +315,5 @@ DATASET = Dataset(
     measures=measures,
     read_prompt=read_prompt,
     write_samples=write_samples,
+    text=decode,
 )
