@@ -85,7 +85,7 @@ def calibration(
     >>> result = diagnostics.calibration(model, np.random.normal(size=(20, 6, 3)), prompt_steps=4, horizon=2)
     >>> result.kind, result.predicted.tolist()
     ('real', [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95])
-    >>> result.counts[0]  # 20 sequences of 2 steps of 3 features
+    >>> int(result.counts[0])  # 20 sequences of 2 steps of 3 features
     120
     """
     for name, value in (("prompt_steps", prompt_steps), ("horizon", horizon), ("batch_size", batch_size)):
@@ -196,16 +196,16 @@ def _calibration(kind, tables, num_bins, sequences, skipped):
     predicted, hits, counts, *pit = map(np.concatenate, zip(*tables, strict=True))
     full = counts.any(axis=0)
     # The ratio of two sums over sequences has the same standard error whatever it is of.
-    observed = [nats_a_frame(h[n > 0], n[n > 0]) for h, n in zip(hits.T[full], counts.T[full], strict=True)]
-    total = counts.sum(axis=0)[full]
+    ratios = [nats_a_frame(h[n > 0], n[n > 0]) for h, n in zip(hits.T[full], counts.T[full], strict=True)]
+    observed, total = np.array(ratios, "float64"), counts.sum(axis=0)[full]
     predicted = _levels(num_bins) if kind == "real" else predicted.sum(axis=0)[full] / total
     return Calibration(
         kind,
         predicted,
-        np.array(observed, "float64"),
-        np.array([ratio.standard_error for ratio in observed]),
+        observed,
+        np.array([ratio.standard_error for ratio in ratios]),
         total,
-        float(np.average(np.abs(predicted - np.array(observed, "float64")), weights=total)),
+        float(np.average(np.abs(predicted - observed), weights=total)),
         pit[0].sum(axis=0) / total[0] if pit else None,
         sequences,
         skipped,
