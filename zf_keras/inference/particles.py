@@ -75,7 +75,7 @@ def step_scores(
     check_resampling(resample_below, resampling)
     check_positive_int("batch_size", batch_size)
     random = generator(model, seed)
-    data, observed = _without_gaps(data)
+    data, observed = without_gaps(data)
     data = arrays(model, data)
     if by_feature and type(model.head).log_prob_by_feature is DistributionHead.log_prob_by_feature:
         raise ValueError(
@@ -112,7 +112,7 @@ def check_resampling(resample_below, resampling):
     check_choice("resampling", resampling, RESAMPLING)
 
 
-def _without_gaps(data):
+def without_gaps(data):
     """Data with a number in the place of every target that is NaN, and where targets were observed; `None` if all."""
     targets = data.get("targets") if isinstance(data, dict) else data
     if not is_arrays(data) or targets is None:

@@ -21,7 +21,7 @@ def summary(
     batch_size=128,
     verbose="auto",
 ):
-    """All diagnostics, in one pass over the data, as numbers and lists that JSON can hold.
+    """All diagnostics but `calibration`, in one pass over the data, as numbers and lists that JSON can hold.
 
     Args:
         data, seed, batch_size, verbose: as for `kl`.
