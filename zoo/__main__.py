@@ -140,7 +140,7 @@ def finish(run):
 
 def report(run):
     from zoo.cards import write_card
-    from zoo.evaluation import table
+    from zoo.tables import table
 
     print("", *table(run, run.results()), f"  {write_card(run)}", sep="\n")
 
@@ -155,7 +155,7 @@ def run_evaluate(args):
 
 
 def run_generate(args):
-    from zoo.evaluation import generate
+    from zoo.generation import generate
     from zoo.runs import Run
 
     run = Run(args.run, args.data)
@@ -168,6 +168,15 @@ def run_compare(args):
     from zoo.runs import Run
 
     compare([Run(run) for run in args.runs], args.output)
+
+
+def run_report(args):
+    from zoo.report import write_report
+    from zoo.runs import Run
+
+    runs = [Run(run, args.data) for run in args.runs]
+    write_report(runs, args.output, args.count, args.sequences, args.seed)
+    print(args.output)
 
 
 def run_preset(args):
@@ -195,6 +204,7 @@ COMMANDS = {
     "evaluate": run_evaluate,
     "generate": run_generate,
     "compare": run_compare,
+    "report": run_report,
     "preset": run_preset,
     "convert": run_convert,
 }

@@ -12,6 +12,7 @@ Trains the models of zf_keras on the data sets of their papers, or on your own f
   python -m zoo evaluate runs/timit/z_forcing
   python -m zoo generate runs/timit/z_forcing
   python -m zoo compare runs/timit/z_forcing runs/timit/rnn
+  python -m zoo report runs/timit/z_forcing runs/timit/rnn
   python -m zoo preset runs/timit/z_forcing my_preset   to load by from_preset
 """
 
@@ -135,6 +136,24 @@ def parser():
     )
     sub.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="folders of runs, of one data set")
     sub.add_argument("--output", type=Path, default=Path("comparison.png"), help="the figure (default: comparison.png)")
+
+    sub = command(
+        "report",
+        "writes what runs learned as one page that opens offline",
+        "Writes one HTML file of some runs of a data set: results beside the published ones, curves, samples to look\n"
+        "at, to hear or to read, latents, calibration, recipes, and warnings. It needs no other file and no network.",
+    )
+    sub.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="folders of runs, of one data set")
+    sub.add_argument("--data", type=Path, help="folder of the prepared data (default: where it was)")
+    sub.add_argument("--output", type=Path, default=Path("report.html"), help="the page (default: report.html)")
+    sub.add_argument("--count", type=int, default=8, help="samples that are drawn of each run (default: 8)")
+    sub.add_argument(
+        "--sequences",
+        type=int,
+        default=256,
+        help="test sequences for latents and calibration, drawn at random, always the same (default: 256)",
+    )
+    sub.add_argument("--seed", type=int, default=0, help="the same seed gives the same samples (default: 0)")
 
     def preset_settings(sub):
         sub.add_argument("directory", metavar="DIRECTORY", type=Path, help="folder of the preset")

@@ -6,6 +6,7 @@ from zf_keras import pictures
 from zf_keras.files import whole_file, write_whole
 from zoo.comparison import history
 from zoo.runs import CARD, CURVES
+from zoo.tables import rows, scored
 
 
 def write_card(run):
@@ -14,11 +15,11 @@ def write_card(run):
     Returns:
         The card's path.
     """
-    rows = run.rows()
-    if rows:
-        _draw_curves(run, rows)
+    epochs = run.rows()
+    if epochs:
+        _draw_curves(run, epochs)
     head = [f"# {run.recipe.values.get('title', run.name)}", "", f"{summary(run)}.", ""]
-    curves = [f"![ELBO and terms over the epochs]({CURVES})", ""] if rows else []
+    curves = [f"![ELBO and terms over the epochs]({CURVES})", ""] if epochs else []
     text = [*head, *results_lines(run), *training_lines(run), *curves, *recipe_lines(run)]
     write_whole(run.path(CARD), "\n".join(text) + "\n")
     return run.path(CARD)
@@ -37,23 +38,13 @@ def results_lines(run):
     results, published = run.results(), run.recipe.values.get("published")
     if not results:
         return
-    of_all = results.get("of_sequences", results["sequences"])
-    scored = f"{results['sequences']:,}" + (f" of {of_all:,}" if of_all != results["sequences"] else "")
-    counts = f"{scored} {results['split']} sequences ({results['frames']:,} predicted frames)"
-    yield f"## Results on {counts}"
+    yield f"## Results on {scored(results)}"
     yield ""
-    units = list(next(iter(results["bounds"].values())))
-    yield f"| bound | {' | '.join(units)} |"
-    yield f"|---|{'---|' * len(units)}"
-    for bound, measured in results["bounds"].items():
-        yield f"| {bound} | {' | '.join(f'{measured[unit]:.4f}' for unit in units)} |"
-        errors = results["standard_errors"].get(bound, {})
-        if any(errors.values()):
-            cells = ("" if errors.get(unit) is None else f"{errors[unit]:.3g}" for unit in units)
-            yield f"| its standard error | {' | '.join(cells)} |"
-    if published:
-        numbers = (f"{published['value']:g}" if unit == published["metric"] else "" for unit in units)
-        yield f"| published ({published['bound']}) | {' | '.join(numbers)} |"
+    head, *lines = rows(run, results)
+    yield f"| {' | '.join(head)} |"
+    yield f"|---|{'---|' * (len(head) - 1)}"
+    for line in lines:
+        yield f"| {' | '.join(line)} |"
     yield ""
     yield f"Standard errors are over sequences. {results['parameters']:,} parameters. "
     if results["statistics"]:
@@ -67,12 +58,12 @@ def results_lines(run):
 
 
 def training_lines(run):
-    rows = run.rows()
-    if rows:
-        best = _best_epoch(run, rows)
+    epochs = run.rows()
+    if epochs:
+        best = _best_epoch(run, epochs)
         yield "## Training"
         yield ""
-        yield f"{len(rows)} epochs; the best validation ELBO, {rows[best - 1]['val_elbo']:.4f}, after epoch {best}."
+        yield f"{len(epochs)} epochs; the best validation ELBO, {epochs[best - 1]['val_elbo']:.4f}, after epoch {best}."
         yield ""
 
 
@@ -84,15 +75,15 @@ def recipe_lines(run):
     yield "```"
 
 
-def _best_epoch(run, rows):
+def _best_epoch(run, epochs):
     """Number, from 1, of the epoch of the model that was measured, or of the best row."""
     results = run.results()
-    return results["epoch"] if results else 1 + max(range(len(rows)), key=lambda i: rows[i]["val_elbo"])
+    return results["epoch"] if results else 1 + max(range(len(epochs)), key=lambda i: epochs[i]["val_elbo"])
 
 
-def _draw_curves(run, rows):
-    terms = [name for name in rows[0] if f"val_{name}" in rows[0] and name not in ("loss", "elbo", "kl_weight")]
+def _draw_curves(run, epochs):
+    terms = [name for name in epochs[0] if f"val_{name}" in epochs[0] and name not in ("loss", "elbo", "kl_weight")]
     titles = {name: name for name in ("elbo", *terms)}
-    figure = pictures.curves({run.name: history(rows)}, titles, kept={run.name: _best_epoch(run, rows)})
+    figure = pictures.curves({run.name: history(epochs)}, titles, kept={run.name: _best_epoch(run, epochs)})
     with whole_file(run.path(CURVES)) as partial:
         figure.savefig(partial, dpi=100, format="png")

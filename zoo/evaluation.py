@@ -1,16 +1,15 @@
-"""What a trained run is worth, in nats and in the units of its data, and what it draws."""
+"""What a trained run is worth, in nats and in the units of its data."""
 
 import json
 import math
-import shutil
 
 import keras
 import numpy as np
 
 from zf_keras import units
-from zf_keras.arguments import check_choice, check_non_negative, check_positive_int, check_seed
-from zf_keras.data.batches import Subset, lengths_of
-from zf_keras.files import whole_file, write_whole
+from zf_keras.arguments import check_choice, check_positive_int
+from zf_keras.data.batches import Subset
+from zf_keras.files import write_whole
 from zoo.machine import machine
 from zoo.runs import BEST, RESULTS, RunError
 
@@ -59,10 +58,8 @@ def measure(run, split=None, num_samples=None, verbose=1, bound="iwae", count=No
     num_samples = settings["num_samples"] if num_samples is None else num_samples
     check_positive_int("num_samples", num_samples)
     check_choice("bound", bound, ("iwae", "fivo"))
-    sequences = getattr(run.load_data(), split)
-    total = len(sequences)
-    if count is not None and check_positive_int("count", count) < total:
-        sequences = Subset(sequences, np.sort(np.random.default_rng(0).choice(total, count, replace=False)))
+    every = getattr(run.load_data(), split)
+    sequences = every if count is None else some_of(every, count)
     batches = run.batches(sequences)
     model, epoch = best_model(run)
     latents = bool(model.noise_dim)
@@ -87,7 +84,7 @@ def measure(run, split=None, num_samples=None, verbose=1, bound="iwae", count=No
     results = {
         "split": split,
         "sequences": len(sequences),
-        "of_sequences": total,
+        "of_sequences": len(every),
         "frames": int(lengths.sum()),
         "epoch": epoch,
         "bounds": bounds,
@@ -102,6 +99,13 @@ def measure(run, split=None, num_samples=None, verbose=1, bound="iwae", count=No
         **machine(),
     }
     return results, log_likelihoods
+
+
+def some_of(sequences, count):
+    """So many sequences, drawn at random, always the same; all of them where there are no more."""
+    if check_positive_int("count", count) >= len(sequences):
+        return sequences
+    return Subset(sequences, np.sort(np.random.default_rng(0).choice(len(sequences), count, replace=False)))
 
 
 def _metrics(model, terms):
@@ -124,72 +128,3 @@ def _standard_error(value):
     """That of a measured value, `None` if it has none."""
     error = getattr(value, "standard_error", math.nan)
     return None if math.isnan(error) else error
-
-
-def table(run, results):
-    """The results as lines of text, the published number beside them where there is one."""
-    published = run.recipe.values.get("published")
-    scored = str(results["sequences"])
-    if results.get("of_sequences", results["sequences"]) != results["sequences"]:
-        scored += f" of {results['of_sequences']}"
-    yield f"{run.name}: {scored} {results['split']} sequences, {results['frames']} predicted frames"
-    for bound, measured in results["bounds"].items():
-        for unit, value in measured.items():
-            error = results["standard_errors"].get(bound, {}).get(unit)
-            error = "" if error is None else f" (standard error {error:.3g})"
-            yield f"  {bound:<8} {value:>12.4f} {unit}{error}"
-    if published:
-        yield f"  published {published['value']:>11g} {published['metric']}, {published['bound']}"
-        yield f"            by {published['source']}"
-        if run.small:
-            yield "            with which the small form is not to be compared"
-
-
-def generate(run, count, length=None, temperature=1.0, seed=0, prompt_steps=None, top_k=None, top_p=None, given=None):
-    """Draws samples of the best model of a run and writes them as the files of its data, and as `samples.npz`.
-
-    Args:
-        run: `Run`.
-        count: int. How many.
-        length: int or `None`. Steps of each, those of the prompt included. Defaults to `None`, the median of the
-            training part, after what is `given`.
-        temperature: float. As for the models' `generate`. Defaults to `1.0`.
-        seed: int. Of the prompts and the draws. Defaults to `0`.
-        prompt_steps: int or `None`. So many first steps are those of test sequences, drawn at random. Defaults to
-            `None`, 1 where the data gives the first frame, else 0.
-        top_k: int or `None`. Of text, as for the models' `generate`. Defaults to `None`.
-        top_p: float or `None`. Likewise.
-        given: str or `None`. A prompt of the user's: a text or its file, a recording, a MIDI file. Defaults to `None`.
-
-    Returns:
-        List of the paths written, in the folder `samples` of the run.
-
-    Raises:
-        RunError: no test sequence is as long as the prompt, or the data set takes none.
-    """
-    check_positive_int("count", count)
-    check_seed("seed", seed)
-    data = run.load_data()
-    manifest = getattr(data.train, "manifest", None)
-    if given is not None and not run.dataset.read_prompt:
-        raise RunError(f"{run.recipe.values['data']['dataset']} takes no prompt of one's own, but --prompt-steps.")
-    prompt = None if given is None else run.dataset.read_prompt(given, manifest)[None]
-    model, _ = best_model(run)
-    if length is None:
-        length = int(np.median(lengths_of(data.train))) + (0 if prompt is None else prompt.shape[1])
-    if prompt_steps is None:
-        prompt_steps = int(run.key == "inputs")
-    check_non_negative("prompt_steps", prompt_steps)
-    if prompt is None and prompt_steps:
-        (long,) = np.nonzero(lengths_of(data.test) >= prompt_steps)
-        if not len(long):
-            raise RunError(f"No test sequence has the {prompt_steps} steps of the prompt.")
-        chosen = np.random.default_rng(seed).choice(long, count, replace=count > len(long))
-        prompt = np.stack([data.test[int(i)][:prompt_steps] for i in chosen])
-    samples = model.generate(count, length, prompt, temperature, seed, top_k, top_p)
-    directory = run.path("samples")
-    shutil.rmtree(directory, ignore_errors=True)  # of another call
-    directory.mkdir()
-    with whole_file(directory / "samples.npz") as partial:
-        np.savez_compressed(partial, samples=samples)
-    return [directory / "samples.npz", *run.dataset.write_samples(samples, directory, manifest)]

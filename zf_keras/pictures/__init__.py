@@ -2,4 +2,5 @@
 
 from zf_keras.pictures.curves import band, curves
 from zf_keras.pictures.latents import kl_by_dimension, latent_paths, projected
+from zf_keras.pictures.reliability import calibration
 from zf_keras.pictures.sequences import images, rolls, series, tiled, waveforms

@@ -87,7 +87,7 @@ def curves(trainings, metrics=None, kept=None):
                 if epoch and style == "-":
                     axis.plot(updates[epoch - 1], mean[epoch - 1], "o", color=colour)
         low, high = settled(bands)
-        axis.set_ylim(low, high) if metric == "elbo" else axis.set_ylim(bottom=min(0, low))
+        axis.set_ylim(low if metric == "elbo" else min(0, low), high)
         steps = "updates" if all("updates" in h[0] for h in trainings.values()) else "epoch"
         axis.set(xlabel=steps, ylabel="nats a sequence", title=metrics[metric])
         axis.grid(alpha=0.3)

@@ -1,0 +1,3 @@
+"""`python -m zoo report`: what runs learned, in one HTML file that needs nothing else."""
+
+from zoo.report.page import write_report
