@@ -29,6 +29,7 @@ ONE_BACKEND = (
     "zoo/test_prepared.py",
     "zoo/test_recipes.py",
     "zoo/test_recipes_of_the_zoo.py",
+    "zoo/test_report.py::test_in_a_browser",
     "zoo/test_standard_errors.py",
     "zoo/test_wrong_recipes.py",
 )
@@ -67,6 +68,7 @@ SLOW = (
     "zoo/test_other_data.py",
     "zoo/test_prepared.py",
     "zoo/test_progress.py",
+    "zoo/test_report.py",
     "zoo/test_resume.py",
     "zoo/test_speech.py",
     "zoo/test_training.py",

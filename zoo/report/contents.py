@@ -3,19 +3,19 @@
 import base64
 import dataclasses
 import io
+import wave
 
 import numpy as np
 
 from zf_keras import diagnostics
 from zf_keras.data.batches import lengths_of
-from zf_keras.datasets.recordings import import_soundfile
 from zoo.comparison import history
 from zoo.evaluation import best_model, some_of
 from zoo.generation import drawn
 from zoo.tables import rows, scored
 
 PATHS, STEPS = 4, 100  # sequences whose latents are shown, and of how many steps
-HEARD, SECONDS = 4, 10  # samples with a player, real and generated, and how long these are at most
+HEARD, SECONDS = 3, 8  # samples with a player, real and generated, and how long these are at most
 MAX_HORIZON = 10
 
 
@@ -108,11 +108,15 @@ def png(figure):
     return _uri("image/png", file.getvalue())
 
 
-def flac(samples, rate):
-    """Sound (int16), its first seconds, as a data URI."""
+def wav(samples, rate):
+    """Sound (int16), its first seconds, as a data URI. FLAC would be smaller, but Chromium can't play a short one."""
     file = io.BytesIO()
-    import_soundfile().write(file, samples[: SECONDS * rate], rate, format="FLAC")
-    return _uri("audio/flac", file.getvalue())
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(rate)
+        sound.writeframes(samples[: SECONDS * rate].astype("<i2").tobytes())
+    return _uri("audio/wav", file.getvalue())
 
 
 def _uri(kind, content):
@@ -128,7 +132,7 @@ def _sounds(groups, dataset, manifest):
     """(title, data URI) of what is heard."""
     for title, group in groups.items() if dataset.audio else ():
         for i, sequence in enumerate(group[:HEARD], start=1):
-            yield f"{title} {i}", flac(*dataset.audio(sequence, manifest))
+            yield f"{title} {i}", wav(*dataset.audio(sequence, manifest))
 
 
 def _latents(model, batches, seed):
