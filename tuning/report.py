@@ -2,9 +2,9 @@
 
 import base64
 import csv
-import html
 import math
 import shlex
+from pathlib import Path
 
 import tomli_w
 
@@ -13,6 +13,7 @@ from tuning.metadata import OBJECTIVE, SearchError
 from tuning.records import flat, ranked
 from zf_keras.files import whole_file, write_whole
 from zoo import recipes
+from zoo.pages import render
 
 TABLE, PAGE, PARALLEL, AUXILIARY = "trials.csv", "report.html", "parallel.png", "alpha_beta.png"
 
@@ -116,52 +117,20 @@ def _row(rank, trial):
     return row | flat(trial["settings"]) | ({"error": trial["error"]} if trial["error"] else {})
 
 
-PAGE_HEAD = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
-body {{ font: 15px/1.4 system-ui, sans-serif; margin: 2em; max-width: 100em }}
-table {{ border-collapse: collapse; font-variant-numeric: tabular-nums }}
-th, td {{ padding: .2em .7em; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap }}
-th {{ cursor: pointer; position: sticky; top: 0; background: #fff }} tr.failed, tr.unfinished {{ color: #999 }}
-td.error {{ white-space: pre-wrap; text-align: left; max-width: 40em }} img {{ max-width: 100% }}
-</style></head><body><h1>{title}</h1>
-"""
-SORT = """<script>
-document.querySelectorAll("th").forEach((head, column) => head.onclick = () => {
-  const body = document.querySelector("tbody"), up = head.dataset.up = head.dataset.up === "1" ? "0" : "1"
-  const key = row => row.cells[column].dataset.value
-  const sorted = [...body.rows].sort((a, b) => {
-    const [x, y] = [key(a), key(b)]
-    if (x === "" || y === "") return (x === "") - (y === "")
-    return (isNaN(x) || isNaN(y) ? x.localeCompare(y) : x - y) * (up === "1" ? 1 : -1)
-  })
-  body.append(...sorted)
-})
-</script></body></html>
-"""
-
-
 def _page(search, table, keys, drawn):
-    settings, text = search.settings, html.escape
-    title = text(f"{search.name}: {len(table)} trials by {settings['tuner']} search")
-    versions = ", ".join(f"{name} {version}" for name, version in settings["versions"].items())
-    parts = [PAGE_HEAD.format(title=title)]
-    parts.append(f"<p><code>{text(settings['command'])}</code><br>{text(settings['date'])}, seed {settings['seed']}, ")
-    parts.append(f"{text(versions)}. {OBJECTIVE}: the best of the epochs, nats a sequence.</p>")
-    for name in drawn:
-        picture = base64.b64encode(search.path(name).read_bytes()).decode()
-        parts.append(f'<p><img alt="{text(name)}" src="data:image/png;base64,{picture}"></p>')
-    heads = "".join(
-        f'<th title="{text(key)}">{text(short)}</th>'
-        for key, short in zip(keys, pictures.short_names(keys), strict=True)
+    pictures_of = {name: base64.b64encode(search.path(name).read_bytes()).decode() for name in drawn}
+    return render(
+        Path(__file__).with_name("page.html"),
+        title=f"{search.name}: {len(table)} trials by {search.settings['tuner']} search",
+        settings=search.settings,
+        objective=OBJECTIVE,
+        pictures=pictures_of,
+        heads=dict(zip(keys, pictures.short_names(keys), strict=True)),
+        rows=[[(key, _exact(row.get(key)), shown(row.get(key))) for key in keys] for row in table],
+        statuses=[row["status"] for row in table],
     )
-    parts.append(f"<p>A click on a column sorts by it.</p><table><thead><tr>{heads}</tr></thead><tbody>")
-    for row in table:
-        cells = "".join(_cell(key, row.get(key)) for key in keys)
-        parts.append(f'<tr class="{text(row["status"])}">{cells}</tr>')
-    parts.append(f"</tbody></table>{SORT}")
-    return "\n".join(parts)
 
 
-def _cell(key, value):
-    exact = "" if value is None or (isinstance(value, float) and math.isnan(value)) else html.escape(str(value))
-    return f'<td class="{html.escape(key.rpartition(".")[2])}" data-value="{exact}">{html.escape(shown(value))}</td>'
+def _exact(value):
+    """What a column is sorted by."""
+    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value)

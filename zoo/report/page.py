@@ -3,7 +3,6 @@
 import datetime
 from pathlib import Path
 
-import jinja2
 import tomli_w
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
@@ -12,6 +11,7 @@ from zf_keras.arguments import check_positive_int, check_seed
 from zf_keras.files import write_whole
 from zoo.cards import summary
 from zoo.comparison import grouped
+from zoo.pages import render
 from zoo.report import figures
 from zoo.report.contents import contents
 
@@ -45,14 +45,8 @@ def write_report(runs, output, count=8, sequences=256, seed=0, verbose="auto"):
             print(f"{run.directory}: samples, latents and calibration")
         found.append(contents(run, count, sequences, seed, verbose))
     sections = [_section(number, each) for number, each in enumerate(found, start=1)]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("page.html").render(
+    page = render(
+        Path(__file__).with_name("page.html"),
         title=_title(runs),
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         plotly=Markup(get_plotlyjs()),
