@@ -113,7 +113,7 @@ def interpolate(model, first, second, num_points=11, decode="mode", seed=None, t
         noise = noise if decode == "sample" else ops.zeros_like(noise)
         noises = noise, model.head.noise((rows, time), random)
         drawn = draw_frames(model, state, x, *noises, float32(1.0), latents, decode=decode, scored=True, **kept)
-        draws.append([ops.convert_to_numpy(x) for x in drawn])
+        draws.append([ops.convert_to_numpy(part) for part in drawn])
     frames, log_probs = map(np.stack, zip(*draws, strict=True))
     valid = _valid(lengths.reshape(-1), time)
     best = np.argmax(np.sum(log_probs, axis=-1, where=valid), axis=0)
