@@ -17,9 +17,9 @@ class Scale(keras.Model):
         self.built, self.runs = True, []
 
     @compiled
-    def scaled(self, x, power=1):
+    def scaled(self, x, power=1, shift=0):
         self.runs.append(power)
-        return x * self.weight**power
+        return x * self.weight**power + shift
 
 
 @pytest.mark.traced
@@ -30,6 +30,7 @@ def test_a_trace_for_each_constant_and_the_weights_of_the_moment():
         np.testing.assert_array_equal(model.scaled(x), 3 * [value])
         np.testing.assert_array_equal(model.scaled(x, power=2), 3 * [value**2])
     assert sorted(model.runs) == [1, 2]
+    np.testing.assert_array_equal(model.scaled(x, shift=2), 3 * [5.0 + 2])  # another constant of the same value
     other = Scale()
     np.testing.assert_array_equal(other.scaled(x), 3 * [1.0])
 

@@ -13,7 +13,7 @@ def compiled(method):
 
     @functools.wraps(method)
     def call(self, *args, **constants):
-        name = "_".join(["_compiled", method.__name__, *map(str, constants.values())])
+        name = "_".join(["_compiled", method.__name__, *(f"{key}_{value}" for key, value in constants.items())])
         function = getattr(self, name, None)
         if function is None:
             function = _compile(self, functools.partial(method, **constants))

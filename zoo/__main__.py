@@ -163,6 +163,18 @@ def run_generate(args):
     print(*generate(run, args.count, args.length, args.temperature, args.seed, args.prompt_steps, **options), sep="\n")
 
 
+def run_interpolate(args):
+    from zoo.interpolation import interpolate
+    from zoo.runs import Run
+
+    run = Run(args.run, args.data)
+    paths = interpolate(run, args.first, args.second, args.points, args.seed, args.top_k, args.draws)
+    for path in paths:
+        if path.suffix == ".txt":
+            print(path.read_text(encoding="utf-8"))
+    print(*paths, sep="\n")
+
+
 def run_compare(args):
     from zoo.comparison import compare
     from zoo.runs import Run
@@ -203,6 +215,7 @@ COMMANDS = {
     "resume": run_resume,
     "evaluate": run_evaluate,
     "generate": run_generate,
+    "interpolate": run_interpolate,
     "compare": run_compare,
     "report": run_report,
     "preset": run_preset,

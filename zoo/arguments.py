@@ -11,6 +11,7 @@ Trains the models of zf_keras on the data sets of their papers, or on your own f
   python -m zoo train timit/z_forcing --source /corpora/TIMIT
   python -m zoo evaluate runs/timit/z_forcing
   python -m zoo generate runs/timit/z_forcing
+  python -m zoo interpolate runs/timit/z_forcing
   python -m zoo compare runs/timit/z_forcing runs/timit/rnn
   python -m zoo report runs/timit/z_forcing runs/timit/rnn
   python -m zoo preset runs/timit/z_forcing my_preset   to load by from_preset
@@ -127,6 +128,20 @@ def parser():
         help="of text: draw from the likeliest tokens, of this probability together (default: all)",
     )
     sub.add_argument("--seed", type=int, default=0, help="the same seed gives the same samples (default: 0)")
+
+    sub = command(
+        "interpolate",
+        "decodes latents between those of two test sequences",
+        "Decodes latents between those of two test sequences, by mode and by sampling. Of text, prints a table.",
+    )
+    sub.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
+    sub.add_argument("--data", type=Path, help="folder of the prepared data (default: where it was)")
+    for name in ("first", "second"):
+        sub.add_argument(f"--{name}", type=int, help="index of a test sequence, from 0 (default: drawn at random)")
+    sub.add_argument("--points", type=int, default=11, help="how many, with the two ends (default: 11)")
+    sub.add_argument("--top-k", type=int, help="of text: draw from the so many likeliest tokens alone (default: 10)")
+    sub.add_argument("--draws", type=int, help="the likeliest of so many is kept (default: 10 of text, else 1)")
+    sub.add_argument("--seed", type=int, default=0, help="the same seed gives the same result (default: 0)")
 
     sub = command(
         "compare",

@@ -8,6 +8,8 @@ from keras import ops
 from tests.models.table import EVERY_OUTPUT, FEATURES, LATENT, LATENT_HERE, PAIRS_HERE, make, sequences
 from tests.support import normal, path
 from zf_keras import RNN, SRNN, STORN, VRNN, VariationalBiLSTM, ZForcing
+from zf_keras.inference import latents
+from zf_keras.inference.generation import start_frame
 
 K = 1e-3  # small enough that the LSTM is linear
 E = 1e-2  # small enough that a hidden unit, E * input + 1, is linear
@@ -158,14 +160,90 @@ def test_interpolated_frames_are_modes_given_the_mixed_latents():
     frames = model.interpolate(start, start, num_points=3)
     np.testing.assert_allclose(frames, 2.0, atol=0.1)  # y_t = z_t, and every z_t is 2
     # z of the first sequence, 3 at every step of ones, and of the second, -1 at every step of zeros, as b_t says
+    model = latents_of_ones_and_zeros()
+    frames = model.interpolate(start + 1, start, num_points=5)
+    np.testing.assert_allclose(frames[:, 0, :, 0], np.linspace(3, -1, 5)[:, None] * np.ones(4), atol=0.1)
+
+
+def latents_of_ones_and_zeros():
+    """y_t = z_t, and q says 3 at a one and -1 at a zero."""
     model = linear_gaussian(STORN, rho=0.0, a=1.0, m=0.0, s=1.0, sigma=3.0)
     model.recognition.layers[0].cell.kernel.assign([[0.0, 0.0, 100.0, 0.0]])
     model.recognition.layers[0].cell.bias.assign([20.0, -20.0, 0.0, 20.0])
     model.posterior.hidden.kernel.assign([[1.0]])
     model.posterior.linear.kernel.assign([[4 / np.tanh(1), 0.0]])
     model.posterior.linear.bias.assign([-1.0, -20.0])
-    frames = model.interpolate(start + 1, start, num_points=5)
-    np.testing.assert_allclose(frames[:, 0, :, 0], np.linspace(3, -1, 5)[:, None] * np.ones(4), atol=0.1)
+    return model
+
+
+def padded(value, lengths, time):
+    mask = np.arange(time) < np.array(lengths)[:, None]
+    return {"targets": np.where(mask, value, np.nan)[..., None].astype("float32"), "mask": mask}
+
+
+def test_interpolated_lengths():
+    """Where one sequence has ended, z_t is that of the other; the length is between both."""
+    model = latents_of_ones_and_zeros()
+    ones, zeros = padded(1.0, (4, 2), 6), padded(0.0, (1, 3), 3)
+    frames = model.interpolate(ones, zeros, num_points=3)[..., 0]
+    expected = [
+        [[3, 3, 3, 3], [3, 3, 0, 0]],
+        [[1, 3, 3, 0], [1, 1, -1, 0]],  # 2.5 steps each
+        [[-1, 0, 0, 0], [-1, -1, -1, 0]],
+    ]
+    np.testing.assert_allclose(frames, expected, atol=0.1)
+    np.testing.assert_array_equal(frames == 0, np.array(expected) == 0)
+    swapped = model.interpolate(zeros, ones, num_points=3)[..., 0]
+    np.testing.assert_allclose(swapped[::-1], expected, atol=0.1)
+    whole = np.ones((1, 4, 1), "float32")  # one for all, without a mask
+    frames = model.interpolate(whole, zeros, num_points=2)[..., 0]
+    np.testing.assert_allclose(frames, [[[3, 3, 3, 3]] * 2, expected[2]], atol=0.1)
+
+
+def test_the_ends_of_unequal_sequences():
+    model, x = make("z_forcing", "categorical"), sequences("categorical", 2)
+    first, second = x[:1, :3], x[1:]
+    frames = model.interpolate(first, second, num_points=4, seed=1)
+    assert frames.shape == (4, *second.shape) and not frames[0, :, 3:].any()
+    alone = model.interpolate(first, first, num_points=1, seed=1)[0]
+    np.testing.assert_array_equal(frames[0, :, :3], alone)
+    alone = model.interpolate(second, second, num_points=2, seed=1)[1]
+    np.testing.assert_array_equal(frames[-1], alone)
+    # What stands in the padding, and how long it is, changes nothing.
+    wild = np.concatenate([first, np.full_like(first, 99)], axis=1)
+    mask = np.arange(6) < np.array([[3]])
+    masked = model.interpolate({"targets": wild, "mask": mask}, {"targets": second}, num_points=4, seed=1)
+    np.testing.assert_array_equal(masked, frames)
+
+
+def test_the_likeliest_of_several_draws_is_kept(monkeypatch):
+    """Against log p of each path, step by step, in NumPy; b̃_t is drawn anew for each."""
+    model, x = make("variational_bilstm", "categorical"), sequences("categorical", 4)
+    first, second = x[:2], x[2:, :2]
+    drawn, real = [], latents.draw_frames
+
+    def draw_frames(model, state, x, noise, frame_noise, temperature, z, **constants):
+        result = real(model, state, x, noise, frame_noise, temperature, z, **constants)
+        drawn.append([ops.convert_to_numpy(value) for value in (noise, z, result[0])])
+        return result
+
+    monkeypatch.setattr(latents, "draw_frames", draw_frames)
+    kept = model.interpolate(first, second, num_points=5, decode="sample", seed=2, top_k=3, num_draws=8)
+    noise, z, y = map(np.concatenate, zip(*drawn, strict=True))
+    state, inputs, log_probs, of_kept = model.initial_state(len(y)), start_frame(model, len(y)), [], []
+    for t in range(5):
+        steps, state = model.step(model.step_weights(), state, model.embed(inputs), noise[:, t], latent=z[:, t])
+        logits, inputs = ops.convert_to_numpy(steps.output).astype("float64"), y[:, t]
+        chosen = np.take_along_axis(logits, inputs[:, None], axis=1)
+        assert ((logits > chosen).sum(axis=1) < 3).all()
+        log_probs.append(chosen[:, 0] - np.log(np.exp(logits).sum(axis=1)))
+        of_kept.append(chosen[:, 0] - np.log(np.exp(np.sort(logits)[:, -3:]).sum(axis=1)))
+    log_probs, of_kept, y = (np.reshape(x, (8, 5, 2, 5)) for x in (np.stack(log_probs, 1), np.stack(of_kept, 1), y))
+    valid = np.arange(5) < np.array([5, 4, 4, 3, 2])[:, None, None]  # 4.25, 3.5 and 2.75 rounded
+    best = (log_probs * valid).sum(axis=-1).argmax(axis=0)
+    for other in (log_probs, of_kept * valid):  # with steps past the end; of the likeliest three
+        assert (best != other.sum(axis=-1).argmax(axis=0)).any()
+    np.testing.assert_array_equal(kept, np.take_along_axis(y, best[None, ..., None], axis=0)[0] * valid)
 
 
 def test_interpolate_errors():
@@ -175,10 +253,18 @@ def test_interpolate_errors():
         ((x, x, 2, "best"), "'mode', 'sample'"),
         ((x[0], x), "`first`: .*3 axes"),
         ((x, x * np.nan), "`second`: .*nan"),
-        ((x, x[:, 1:]), r"the same shape.*\(2, 5, 3\) and \(2, 4, 3\)"),
+        ((x, {"targets": x, "mask": np.zeros((2, 5))}), "`second`: .*`mask` has fewer valid steps"),
+        ((x, {"inputs": x, "targets": x}), "`second` .*'inputs'"),
+        ((x, np.concatenate([x, x[:1]])), "`first` and `second` .*2 and 3 sequences"),
+        ((x, x, 2, "sample", 0, None, None, 0), "num_draws"),
+        ((x, x, 2, "mode", 0, None, None, 2), "`num_draws` is for decode='sample'"),
+        ((x, x, 2, "sample", 0, 3), "`top_k` is for tokens"),
+        ((x, x, 2**20, "sample", 0, None, None, 2**20), "`num_points` and `num_draws` must be smaller"),
     ):
         with pytest.raises(ValueError, match=name):
             model.interpolate(*arguments)
+    with pytest.raises(ValueError, match="`top_p` is for decode='sample'"):
+        make("z_forcing", "categorical").interpolate(*sequences("categorical", 2)[:, None], top_p=0.5)
     for method in (make("rnn").encode, make("rnn").interpolate):
         with pytest.raises(ValueError, match="RNN has no latents"):
             method(x)

@@ -18,6 +18,7 @@ HELP = {
     "resume": ("RUN",),
     "evaluate": ("RUN", "--split", "--num-samples", "--bound", "--sequences"),
     "generate": ("RUN", "--count", "--length", "--prompt", "--prompt-steps", "--top-k", "--top-p", "--seed"),
+    "interpolate": ("RUN", "--data", "--first", "--second", "--points", "--top-k", "--draws", "--seed"),
     "compare": ("RUN", "--output"),
     "preset": ("RUN", "DIRECTORY", "--licence", "--overwrite", "--data"),
     "convert": ("CHECKPOINT", "DIRECTORY", "--output", "--auxiliary", "--alpha", "--beta", "--licence", "--overwrite"),
@@ -71,7 +72,7 @@ def test_help():
     top = command("--help")
     assert top.status == 0 and not top.err
     for name, arguments in HELP.items():
-        assert f"    {name} " in top.out
+        assert f"\n    {name}" in top.out
         result = command(name, "--help")
         assert result.status == 0 and not result.err and result.out.startswith(f"usage: python -m zoo {name} ")
         usage, _, explained = result.out.partition("\n\n")
@@ -113,7 +114,7 @@ def test_bundled_data_takes_no_source(tmp_path, monkeypatch):
 
 
 def test_no_run(tmp_path):
-    for name in ("resume", "evaluate", "generate"):
+    for name in ("resume", "evaluate", "generate", "interpolate"):
         assert refused(name, tmp_path) == f"{tmp_path} is not the folder of a run: it has no recipe.toml."
         assert "is not the folder of a run" in refused(name, tmp_path / "none")
     assert list(tmp_path.iterdir()) == []

@@ -51,7 +51,7 @@ def generate(model, batch_size=1, length=100, prompt=None, temperature=1.0, seed
     check_positive("temperature", temperature)
     check_can_generate(model)
     model.head.check_temperature(temperature)
-    kept = _check_kept(model, top_k, top_p)
+    kept = check_kept(model, top_k, top_p)
     numbers = batch_size * max(length * (model.noise_dim + model.head.width), model.units)
     check_numbers(numbers, batch_size=batch_size, length=length)
     random = generator(model, seed)
@@ -99,7 +99,7 @@ def forecast(model, prompt, horizon, num_samples, temperature=1.0, seed=None, ba
     check_positive("temperature", temperature)
     check_can_generate(model)
     model.head.check_temperature(temperature)
-    kept = _check_kept(model, top_k, top_p)
+    kept = check_kept(model, top_k, top_p)
     prompt = check_frames(model, "prompt", prompt)
     check_numbers(
         num_samples * len(prompt) * horizon * (model.head.features or 1), num_samples=num_samples, horizon=horizon
@@ -115,7 +115,7 @@ def forecast(model, prompt, horizon, num_samples, temperature=1.0, seed=None, ba
     return paths.reshape(num_samples, len(prompt), *paths.shape[1:])
 
 
-def _check_kept(model, top_k, top_p):
+def check_kept(model, top_k, top_p):
     """Which tokens are drawn, as constants of `draw_frames`."""
     optional(check_size, "top_k", top_k)
     if optional(check_probability, "top_p", top_p) == 0:
@@ -177,8 +177,8 @@ def state_given_context(model, prompt, context, noise):
 
 
 @compiled
-def draw_frames(model, state, x, noise, frame_noise, temperature, *latents, decode="sample", **kept):
-    """Frames (batch, time, ...) that follow a state.
+def draw_frames(model, state, x, noise, frame_noise, temperature, *latents, decode="sample", scored=False, **kept):
+    """Frames (batch, time, ...) that follow a state; with `scored` a pair of these and of log p of each, (batch, time).
 
     Args:
         state, x: the state before the first step, and its input, a frame.
@@ -186,6 +186,7 @@ def draw_frames(model, state, x, noise, frame_noise, temperature, *latents, deco
         temperature: scalar tensor.
         *latents: z (batch, time, latent_dim), or nothing for draws from the prior.
         decode: `"sample"` or `"mode"`.
+        scored: bool. Whether log p comes too: at temperature 1, and of all tokens, whatever is kept.
         **kept: of tokens, `top_k` and `top_p`.
     """
     weights, head = model.step_weights(), model.head
@@ -201,10 +202,12 @@ def draw_frames(model, state, x, noise, frame_noise, temperature, *latents, deco
         (state, x), (noise, frame_noise, latent) = state, inputs
         steps, state = model.step(weights, state, model.embed(x), noise, latent=latent[0] if latent else None)
         y = frame(steps.output, frame_noise)
-        return (state, y), y
+        return (state, y), (y, head.log_prob(steps.output, y)) if scored else y
 
-    inputs = keras.tree.map_structure(lambda x: ops.swapaxes(x, 0, 1), (noise, tuple(frame_noise), latents))
-    return ops.swapaxes(scan(step, (state, x), inputs)[1], 0, 1)
+    def swapped(nest):
+        return keras.tree.map_structure(lambda x: ops.swapaxes(x, 0, 1), nest)
+
+    return swapped(scan(step, (state, x), swapped((noise, tuple(frame_noise), latents)))[1])
 
 
 def _contexts(model, prompt, batch_size):
