@@ -1,11 +1,11 @@
 """Between two sequences of the test part: what is decoded from latents between theirs."""
 
 import shutil
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from zf_keras.arguments import check_seed, check_size, optional
-from zf_keras.datasets import text
 from zf_keras.files import whole_file, write_whole
 from zf_keras.inference.latents import interpolated_lengths
 from zoo.evaluation import best_model
@@ -28,37 +28,83 @@ def interpolate(run, first=None, second=None, points=11, seed=0, top_k=None, dra
         draws: int or `None`. The likeliest of so many is kept. Defaults to `None`, 10 of text, else 1.
 
     Returns:
-        List of the paths written, in the folder `interpolation` of the run: `interpolation.npz`, and of text
-        `interpolation.txt`.
+        List of the paths written, in the folder `interpolation` of the run: `interpolation.npz`, of text
+        `interpolation.txt`, and else a strip, `interpolation.png`.
 
     Raises:
         RunError: there is no such test sequence.
     """
-    check_size("points", points)
-    check_seed("seed", seed)
-    optional(check_size, "draws", draws)
     data = run.load_data()
-    chosen = _chosen(len(data.test), first, second, seed)
     model, _ = best_model(run)
-    if draws is None:
-        draws = 10 if model.tokens else 1
-    if top_k is None and model.tokens:
-        top_k = 10
-    ends = [np.asarray(data.test[i]) for i in chosen]
-    batches = [end[None] for end in ends]
-    mode = model.interpolate(*batches, points, seed=seed)[:, 0]
-    sample = model.interpolate(*batches, points, "sample", seed, top_k, num_draws=draws)[:, 0]
-    lengths = interpolated_lengths(*map(len, ends), points)[:, 0]
+    found = between(model, data.test, first, second, points, seed, top_k, draws)
+    manifest, dataset = getattr(data.train, "manifest", None), run.dataset
     directory = run.path("interpolation")
     shutil.rmtree(directory, ignore_errors=True)  # of another call
     directory.mkdir()
     paths = [directory / "interpolation.npz"]
     with whole_file(paths[0]) as partial:
-        np.savez_compressed(partial, mode=mode, sample=sample, lengths=lengths, sequences=chosen)
-    if model.tokens:
+        np.savez_compressed(partial, **found._asdict())
+    if dataset.text:
         paths.append(directory / "interpolation.txt")
-        write_whole(paths[1], "\n".join(_table(chosen, ends, mode, sample, lengths, data.train.manifest)) + "\n")
+        write_whole(paths[1], "\n".join(_table(found, data.test, dataset, manifest)) + "\n")
+    if dataset.figure:
+        paths.append(directory / "interpolation.png")
+        with whole_file(paths[-1]) as partial:
+            strip(found, dataset, manifest).savefig(partial, format="png", dpi=100)
     return paths
+
+
+class Interpolation(NamedTuple):
+    """What is decoded between two test sequences. Steps past the end of one are zeros."""
+
+    sequences: list  # their indices
+    a: Any  # (points,)
+    mode: Any  # (points, time, ...)
+    sample: Any  # likewise
+    lengths: Any  # (points,)
+
+
+def between(model, sequences, first=None, second=None, points=11, seed=0, top_k=None, draws=None):
+    """`Interpolation` of two sequences of a split. Other arguments as of `interpolate`."""
+    check_size("points", points)
+    check_seed("seed", seed)
+    optional(check_size, "draws", draws)
+    chosen = _chosen(len(sequences), first, second, seed)
+    if draws is None:
+        draws = 10 if model.tokens else 1
+    if top_k is None and model.tokens:
+        top_k = 10
+    ends = [np.asarray(sequences[i])[None] for i in chosen]
+    mode = model.interpolate(*ends, points, seed=seed)[:, 0]
+    sample = model.interpolate(*ends, points, "sample", seed, top_k, num_draws=draws)[:, 0]
+    lengths = interpolated_lengths(*(end.shape[1] for end in ends), points)[:, 0]
+    return Interpolation(chosen, np.linspace(0, 1, points), mode, sample, lengths)
+
+
+def strip(found, dataset, manifest):
+    """A figure of what is decoded by mode, a picture a point."""
+    frames = zip(found.a, found.mode, found.lengths, strict=True)
+    return dataset.figure({f"a = {a:.2f}": x[None, :n] for a, x, n in frames}, manifest, 1)
+
+
+def rows(found, dataset, manifest):
+    """Rows of text, as in table 3 of Sordoni et al. 2017: a, and what is decoded by argmax and by sampling."""
+    yield "a", "argmax", "sampling"
+    for a, mode, sample, length in zip(found.a, found.mode, found.sample, found.lengths, strict=True):
+        yield f"{a:.2f}", *(_line(tokens[:length], dataset, manifest) for tokens in (mode, sample))
+
+
+def _table(found, sequences, dataset, manifest):
+    for index in found.sequences:
+        yield f"test sequence {index}: {_line(sequences[index], dataset, manifest)}"
+    yield ""
+    cells = list(rows(found, dataset, manifest))
+    width = max(len(row[1]) for row in cells)
+    yield from (f"{a:<4}  {likeliest:<{width}}  {drawn}".rstrip() for a, likeliest, drawn in cells)
+
+
+def _line(tokens, dataset, manifest):
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in dataset.text(tokens, manifest))
 
 
 def _chosen(count, first, second, seed):
@@ -71,19 +117,3 @@ def _chosen(count, first, second, seed):
         return [next(drawn) if index is None else index for index in (first, second)]
     except StopIteration:
         raise RunError(f"The test part holds too few sequences to draw from: {count}.") from None
-
-
-def _table(chosen, ends, mode, sample, lengths, manifest):
-    """Lines of text: what is between which sentences, by argmax and by sampling."""
-
-    def shown(tokens):
-        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text.decode(tokens, manifest))
-
-    for index, end in zip(chosen, ends, strict=True):
-        yield f"test sequence {index}: {shown(end)}"
-    rows = [("a", "argmax", "sampling")]
-    points = zip(np.linspace(0, 1, len(lengths)), mode, sample, lengths, strict=True)
-    rows += [(f"{a:.2f}", shown(likeliest[:n]), shown(drawn[:n])) for a, likeliest, drawn, n in points]
-    width = max(len(row[1]) for row in rows)
-    yield ""
-    yield from (f"{a:<4}  {likeliest:<{width}}  {drawn}".rstrip() for a, likeliest, drawn in rows)

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from matplotlib import image
 
 from tests.zoo.command_line import done, refused
 from tests.zoo.conftest import begin_tiny
@@ -89,7 +90,8 @@ def test_frames(tmp_path, monkeypatch):
     model.build((None, 8, 8))
     monkeypatch.setattr(interpolation, "best_model", lambda run: (model, 1))
     paths = interpolation.interpolate(run, second=7, points=3)
-    assert paths == [run.path("interpolation/interpolation.npz")]
+    assert paths == [run.path(f"interpolation/interpolation.{kind}") for kind in ("npz", "png")]
+    assert np.ptp(image.imread(paths[1])) > 0.9
     with np.load(paths[0]) as file:
         first, second = file["sequences"]
         test = run.load_data().test

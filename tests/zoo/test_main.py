@@ -20,6 +20,7 @@ HELP = {
     "generate": ("RUN", "--count", "--length", "--prompt", "--prompt-steps", "--top-k", "--top-p", "--seed"),
     "interpolate": ("RUN", "--data", "--first", "--second", "--points", "--top-k", "--draws", "--seed"),
     "compare": ("RUN", "--output"),
+    "report": ("RUN", "--data", "--output", "--count", "--sequences", "--seed"),
     "preset": ("RUN", "DIRECTORY", "--licence", "--overwrite", "--data"),
     "convert": ("CHECKPOINT", "DIRECTORY", "--output", "--auxiliary", "--alpha", "--beta", "--licence", "--overwrite"),
 }

@@ -73,7 +73,7 @@ def test_the_page(report):
     for tag in ("img", "audio", "script", "link", "iframe"):
         assert all(source.startswith("data:") for source in page.of(tag, "src") + page.of(tag, "href"))
     pictures, sounds = page.of("img", "src"), page.of("audio", "src")
-    assert len(pictures) == 2 and all(np.ptp(image.imread(decoded(picture))) > 0.5 for picture in pictures)
+    assert len(pictures) == 3 and all(np.ptp(image.imread(decoded(picture))) > 0.5 for picture in pictures)
     assert len(sounds) == 8
     wave, rate = soundfile.read(decoded(sounds[0]), dtype="int16")
     sequence = storn.load_data().test[0]

@@ -9,6 +9,7 @@ import numpy as np
 
 from zf_keras import diagnostics
 from zf_keras.data.batches import lengths_of
+from zoo import interpolation
 from zoo.comparison import history
 from zoo.evaluation import best_model, some_of
 from zoo.generation import drawn
@@ -16,7 +17,7 @@ from zoo.tables import rows, scored
 
 PATHS, STEPS = 4, 100  # sequences whose latents are shown, and of how many steps
 HEARD, SECONDS = 3, 8  # samples with a player, real and generated, and how long these are at most
-MAX_HORIZON = 10
+MAX_HORIZON, POINTS = 10, 9
 
 
 @dataclasses.dataclass
@@ -33,6 +34,9 @@ class Contents:
     texts: dict
     summary: dict | None
     latents: tuple | None
+    interpolated: interpolation.Interpolation | None
+    strip: str | None
+    between: list
     calibration: object
     warnings: list
 
@@ -55,8 +59,9 @@ def contents(run, count, sequences, seed, verbose):
     groups = {"test": _real(data.test, count, samples.shape[1]), "generated": list(samples)}
     inferred = some_of(data.test, sequences)
     batches = run.batches(inferred)
-    summary = latents = None
+    summary = latents = found = None
     if model.noise_dim:
+        found = interpolation.between(model, data.test, points=POINTS, seed=seed)
         summary = diagnostics.summary(model, batches, seed=seed, verbose=verbose)
         latents = _latents(model, run.batches(some_of(data.test, PATHS)), seed)
     return Contents(
@@ -70,6 +75,9 @@ def contents(run, count, sequences, seed, verbose):
         texts={t: [dataset.text(x, manifest) for x in group] for t, group in groups.items()} if dataset.text else {},
         summary=summary,
         latents=latents,
+        interpolated=found,
+        strip=png(interpolation.strip(found, dataset, manifest)) if found and dataset.figure else None,
+        between=list(interpolation.rows(found, dataset, manifest)) if found and dataset.text else [],
         calibration=_calibration(model, inferred, batches, seed, verbose),
         warnings=list(warnings(run, len(epochs), epoch, summary)),
     )
