@@ -117,6 +117,12 @@ def test_in_a_browser(report):
                 && !x.closest(".scroll, pre, svg")).map(x => x.outerHTML.slice(0, 80))"""
             )
             assert not beyond
+            page.wait_for_function(
+                """[...document.querySelectorAll(".js-plotly-plot")].every(
+                x => x.querySelector(".main-svg").getBoundingClientRect().right <= x.getBoundingClientRect().right + 1
+                && x.getBoundingClientRect().width <= x.parentElement.getBoundingClientRect().width + 1)""",
+                timeout=5000,
+            )
             assert page.evaluate("[...document.images].every(x => x.complete && x.naturalWidth > 100)")
             played = page.evaluate(
                 """async () => {

@@ -67,7 +67,8 @@ def _results(groups):
     """Rows of text, the first of them the head: a row a bound, a column a unit."""
     bounds = [group.bounds() for group in groups]
     units = list(dict.fromkeys(unit for each in bounds for _, unit in each))
-    yield ["run", "seeds", "bound", *units, "published"]
+    any_published = any(not g.runs[0].small and "published" in g.runs[0].recipe.values for g in groups)
+    yield ["run", "seeds", "bound", *units, *["published"] * any_published]
     for group, found in zip(groups, bounds, strict=True):
         run = group.runs[0]
         published = run.recipe.values.get("published")
@@ -76,7 +77,12 @@ def _results(groups):
             beside = f"{published['value']:g} {published['metric']} ({published['bound']})"
         start = [group.label, str(len(group.runs))]
         for bound in dict.fromkeys(bound for bound, _ in found) or ["not measured yet"]:
-            yield [*start, bound, *(_value(*found.get((bound, unit), (None, None))) for unit in units), beside]
+            yield [
+                *start,
+                bound,
+                *(_value(*found.get((bound, unit), (None, None))) for unit in units),
+                *[beside] * any_published,
+            ]
             start, beside = ["", ""], ""
 
 
