@@ -1,12 +1,6 @@
 """A callback for `fit` that draws from the model as it trains, for TensorBoard."""
 
-import io
-import struct
-import sys
-import time
-import uuid
 import warnings
-import wave
 from pathlib import Path
 
 import keras
@@ -23,8 +17,7 @@ from zf_keras.arguments import (
     is_int,
 )
 from zf_keras.data.batches import Batches
-from zf_keras.extras import optional_import
-from zf_keras.inference import diagnostics
+from zf_keras.inference import diagnostics, events
 from zf_keras.inference.generation import check_can_generate
 
 RUN = "samples"
@@ -91,7 +84,7 @@ class TensorBoardSamples(keras.callbacks.Callback):
         seed=0,
     ):
         super().__init__()
-        optional_import("tensorboard.summary.writer.record_writer", "tensorboard", "TensorBoardSamples")
+        events.tensorboard("summary.writer.record_writer")  # an error now if it is not there
         self.functions = {"figure": figure, "audio": audio, "text": text}
         for name, function in self.functions.items():
             if function is not None and not callable(function):
@@ -122,13 +115,12 @@ class TensorBoardSamples(keras.callbacks.Callback):
             raise ValueError(f"Give `figure`, `audio` or `text`: {type(model).__name__} has no latents to draw.")
         if model.built or not model.lagged:
             check_can_generate(model)
-        _ = [*self._shown("real", {"real": self.real}), *self._sounds("real", self.real)]
-        self.log_dir.mkdir(parents=True, exist_ok=True)
-        self.path = self.log_dir / f"events.out.tfevents.{int(time.time())}.{uuid.uuid4().hex}"
-        self._write(file_version="brain.Event:2")
         self.tried = self.written = False
         if model.built:
             self._try(model)
+        else:
+            _ = [*self._shown("real", {"real": self.real}), *self._sounds("real", self.real)]
+        self.file = events.EventFile(self.log_dir)
 
     def on_train_batch_end(self, batch, logs=None):
         if not self.tried:  # TensorFlow has built it by its first update
@@ -155,20 +147,11 @@ class TensorBoardSamples(keras.callbacks.Callback):
             try:
                 values += part(model)
             except Exception as error:  # of drawing alone: a training of days goes on
-                warnings.warn(f"TensorBoardSamples: a picture is left out at update {step}: {error}", stacklevel=2)
-        from tensorboard.compat.proto.summary_pb2 import Summary
+                name = part.__name__.strip("_")
+                warnings.warn(f"TensorBoardSamples can't draw all of {name!r} at update {step}: {error}", stacklevel=2)
+        self.file.add(step, values)
 
-        self._write(step=step, summary=Summary(value=values))
-
-    def _write(self, **fields):
-        """Appends an event to the file: no thread or open file outlives an interrupted `fit`."""
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.summary.writer.record_writer import RecordWriter
-
-        with self.path.open("ab") as file:
-            RecordWriter(file).write(Event(wall_time=time.time(), **fields).SerializeToString())
-
-    # What is drawn, each a function from the model to `Summary.Value`s.
+    # What is drawn, each a function from the model to values of `events`.
 
     def _parts(self, model):
         parts = [self._generated] if any(self.functions.values()) else []
@@ -193,10 +176,10 @@ class TensorBoardSamples(keras.callbacks.Callback):
         mask = batch.get("mask")
         if mask is not None:
             mask = mask[:, -means.shape[1] :]  # without the frame that is given
-        yield _image("latents/paths", pictures.latent_paths(means, mask))
+        yield events.image("latents/paths", pictures.latent_paths(means, mask))
         divergence = diagnostics.kl(model, batch, seed=self.seed, verbose=0).by_dimension
         active = diagnostics.active_units(model, batch, ACTIVE, seed=self.seed, verbose=0).variance > ACTIVE
-        yield _image("latents/kl_by_dimension", pictures.kl_by_dimension(divergence, active))
+        yield events.image("latents/kl_by_dimension", pictures.kl_by_dimension(divergence, active))
 
     def _interpolation(self, model):
         time = min(map(len, self.real[:2]))
@@ -210,7 +193,7 @@ class TensorBoardSamples(keras.callbacks.Callback):
             figure = self._called("figure", groups)
             if not hasattr(figure, "savefig"):
                 raise ValueError(f"`figure` must return a matplotlib figure. It returned: {figure!r}.")
-            yield _image(f"{name}/figure", figure)
+            yield events.image(f"{name}/figure", figure)
         if self.functions["text"]:
             rows = []
             for title, sequences in groups.items():
@@ -219,25 +202,32 @@ class TensorBoardSamples(keras.callbacks.Callback):
                 if wrong:
                     raise ValueError(f"`text` must return a str. It returned: {wrong[0]!r}.")
                 rows += [(title, text) for text in texts]
-            yield _table(f"{name}/text", rows)
+            yield events.table(f"{name}/text", rows)
 
     def _sounds(self, name, sequences):
-        for i, sequence in enumerate(sequences if self.functions["audio"] else []):
-            sound = self._called("audio", sequence)
-            try:
-                samples, rate = sound
-                right = samples.dtype == "int16" and samples.ndim == 1 and is_int(rate) and rate > 0
-            except (AttributeError, TypeError, ValueError):
-                right = False
-            if not right:
-                raise ValueError(f"`audio` must return samples (count,), int16, and their rate. It returned: {sound!r}.")
-            yield _sound(f"{name}/audio_{i + 1}", samples, int(rate))
+        if not self.functions["audio"]:
+            return
+        sounds = [self._called("audio", sequence) for sequence in sequences]
+        for sound in sounds:
+            if not _is_sound(sound):
+                raise ValueError(
+                    f"`audio` must return samples (count,), int16, and their rate. It returned: {sound!r}."
+                )
+        yield events.audio(f"{name}/audio", sounds)
 
     def _called(self, name, value):
         try:
             return self.functions[name](value)
         except Exception as error:
             raise ValueError(f"`{name}` failed with {type(error).__name__}: {error}") from error
+
+
+def _is_sound(sound):
+    try:
+        samples, rate = sound
+        return samples.dtype == "int16" and samples.ndim == 1 and is_int(rate) and rate > 0
+    except (AttributeError, TypeError, ValueError):
+        return False
 
 
 def _first(data, count):
@@ -256,50 +246,3 @@ def _first(data, count):
     for sequence in sequences:
         check_finite("data", sequence)
     return sequences
-
-
-# Values as TensorBoard reads them.
-
-
-def _image(tag, figure):
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
-    file = io.BytesIO()
-    figure.savefig(file, format="png")
-    if "matplotlib.pyplot" in sys.modules:  # which keeps the figures that were made by it
-        sys.modules["matplotlib.pyplot"].close(figure)
-    png = file.getvalue()
-    width, height = struct.unpack(">II", png[16:24])
-    image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
-    return Summary.Value(tag=tag, image=image)
-
-
-def _sound(tag, samples, rate):
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
-    file = io.BytesIO()
-    with wave.open(file, "wb") as wav:
-        wav.setparams((1, 2, rate, len(samples), "NONE", None))
-        wav.writeframes(samples.astype("<i2").tobytes())
-    audio = Summary.Audio(
-        sample_rate=rate,
-        num_channels=1,
-        length_frames=len(samples),
-        encoded_audio_string=file.getvalue(),
-        content_type="audio/wav",
-    )
-    return Summary.Value(tag=tag, audio=audio)
-
-
-def _table(tag, rows):
-    """Rows of texts as a table, in which TensorBoard reads Markdown: indented, a text is shown as it is."""
-    from tensorboard.compat.proto.summary_pb2 import Summary
-    from tensorboard.compat.proto.tensor_pb2 import TensorProto
-    from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
-    from tensorboard.compat.proto.types_pb2 import DT_STRING
-    from tensorboard.plugins.text.metadata import create_summary_metadata
-
-    cells = [f"    {cell}".replace("\n", "\n    ").encode() for row in rows for cell in row]
-    shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=size) for size in (len(rows), 2)])
-    tensor = TensorProto(dtype=DT_STRING, tensor_shape=shape, string_val=cells)
-    return Summary.Value(tag=tag, metadata=create_summary_metadata("", ""), tensor=tensor)
