@@ -68,6 +68,7 @@ SLOW = (
     "zoo/test_prepared.py",
     "zoo/test_progress.py",
     "zoo/test_resume.py",
+    "zoo/test_samples.py",
     "zoo/test_speech.py",
     "zoo/test_training.py",
 )
