@@ -29,6 +29,7 @@ ONE_BACKEND = (
     "zoo/test_prepared.py",
     "zoo/test_recipes.py",
     "zoo/test_recipes_of_the_zoo.py",
+    "zoo/test_samples.py",
     "zoo/test_standard_errors.py",
     "zoo/test_wrong_recipes.py",
 )

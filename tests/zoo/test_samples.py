@@ -4,30 +4,28 @@ import numpy as np
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.zoo.conftest import STEPS, begin_tiny
-from tests.zoo.test_resume import assert_same
+from tests.zoo.test_resume import weights
 from zf_keras import datasets
 from zoo import recipes, training
-from zoo.runs import BEST, Run
+from zoo.runs import BEST, LAST, METRICS, Run
 
 
 def test_a_run_with_samples_is_the_same(tmp_path):
     """Drawn after the second epoch and the last; stopped in between and gone on with, as a run without."""
-    latents = {"model__class": "STORN", "model__latent_dim": 2}
     runs = []
     for every in (0, 2):
         (tmp_path / str(every)).mkdir()
-        run = begin_tiny(tmp_path / str(every) / "run", **latents, training__samples_every=every)
+        run = begin_tiny(tmp_path / str(every) / "run", training__samples_every=every)
         training.train(run, verbose=0, until=every or None)
         training.train(Run(run.directory), verbose=0)
         runs.append(run)
     without, drawing = runs
-    assert_same(drawing, without)
+    assert drawing.path(METRICS).read_text() == without.path(METRICS).read_text()
+    assert weights(drawing.path(LAST)) == weights(without.path(LAST))
     assert not without.path("tensorboard/samples").exists()
     events = EventAccumulator(str(drawing.path("tensorboard/samples"))).Reload()
-    tags = {"generated/figure", "interpolation/figure", "latents/paths", "latents/kl_by_dimension"}
-    assert set(events.Tags()["tensors"]) == tags
-    for tag in tags:
-        assert [event.step for event in events.Tensors(tag)] == [2 * STEPS, 3 * STEPS]
+    assert events.Tags()["tensors"] == ["generated/figure"]
+    assert [event.step for event in events.Tensors("generated/figure")] == [2 * STEPS, 3 * STEPS]
 
 
 def test_what_is_drawn_of_a_data_set(speech):
