@@ -59,7 +59,7 @@ def image(tag, figure):
 def audio(tag, sounds):
     """Sounds, each a pair of samples (int16) and how many are a second."""
     metadata = tensorboard("plugins.audio.metadata")
-    rows = [(_wav(samples, rate), b"") for samples, rate in sounds]
+    rows = [(wav(samples, rate), b"") for samples, rate in sounds]
     return _strings(tag, metadata.create_summary_metadata("", "", metadata.Encoding.WAV), rows)
 
 
@@ -69,7 +69,8 @@ def table(tag, rows):
     return _strings(tag, tensorboard("plugins.text.metadata").create_summary_metadata("", ""), rows)
 
 
-def _wav(samples, rate):
+def wav(samples, rate):
+    """The bytes of a WAV file."""
     file = io.BytesIO()
     with wave.open(file, "wb") as wav:
         wav.setparams((1, 2, rate, len(samples), "NONE", None))
