@@ -117,7 +117,7 @@ def png(figure):
 
 
 def sound(samples, rate):
-    """The first seconds of a sound (int16) as a data URI. FLAC would be smaller, but Chromium can't play a short one."""
+    """The first seconds of a sound (int16) as a data URI; FLAC is smaller, but Chromium can't play a short one."""
     return _uri("audio/wav", wav(samples[: SECONDS * rate], rate))
 
 
