@@ -74,7 +74,7 @@ def test_speech_measured(speech):
     rows = speech.run.rows()
     assert results["epoch"] == 1 + int(rows[1]["val_elbo"] > rows[0]["val_elbo"])
     out = speech.said["resume"]
-    assert "tiny (small): 3 test sequences, 26 predicted frames" in out
+    assert "tiny (small): 3 test sequences (26 predicted frames)" in out
     assert f"{exact['bits a sample']:.4f} bits a sample" in out and "1.25 bits a sample, exact" in out
 
 

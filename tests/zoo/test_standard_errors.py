@@ -5,7 +5,7 @@ import json
 import pytest
 
 from zoo.cards import write_card
-from zoo.evaluation import table
+from zoo.tables import table
 from zoo.runs import RESULTS
 
 
