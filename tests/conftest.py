@@ -31,6 +31,7 @@ ONE_BACKEND = (
     "zoo/test_recipes.py",
     "zoo/test_recipes_of_the_zoo.py",
     "zoo/test_report.py::test_in_a_browser",
+    "zoo/test_samples.py",
     "zoo/test_standard_errors.py",
     "zoo/test_wrong_recipes.py",
 )
@@ -72,6 +73,7 @@ SLOW = (
     "zoo/test_progress.py",
     "zoo/test_report.py",
     "zoo/test_resume.py",
+    "zoo/test_samples.py",
     "zoo/test_speech.py",
     "zoo/test_training.py",
 )

@@ -64,7 +64,7 @@ class Trials(Tuner):
             raise keras_tuner.errors.FatalRuntimeError(str(failure)) from failure
         print(f"Trial {trial.trial_id}: {settings}", flush=True)
         try:
-            training.train(run, verbose=0, until=values.get("tuner/epochs"))
+            training.train(run, verbose=0, until=values.get("tuner/epochs"), samples=False)
         except runs.RunError as failure:
             error = str(failure)
         except OSError as failure:

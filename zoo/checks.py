@@ -137,6 +137,8 @@ def _check_values(recipe):
             wrong, wanted = isinstance(value, int) and value < 1, "positive"
             if key == "seed":
                 wrong, wanted = not 0 <= value < 2**31, "in [0, 2**31)"
+            elif key == "samples_every":
+                wrong, wanted = value < 0, ">= 0"
             if wrong:
                 raise recipe.error(f"{name}.{key}", f"{name}.{key} must be {wanted}. Received: {value}.")
     for key in ("learning_rate", "global_clipnorm", "clipnorm", "clipvalue"):

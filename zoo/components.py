@@ -17,6 +17,7 @@ TRAINING = {
     "patience": None,  # epochs without a better validation ELBO after which training stops; None: never
     "window": 50,  # batches that are sorted by length together
     "multiple": 1,  # steps that batches are padded to a multiple of
+    "samples_every": 10,  # epochs between two drawings of samples for TensorBoard; 0: never
     "seed": 0,
 }
 EVALUATION = {

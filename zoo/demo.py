@@ -38,7 +38,7 @@ def folder_of(name):
 def recipe_of(name, epochs, seed):
     """A model's recipe for a training of so many epochs."""
     given = f"demo/{folder_of(name)}"
-    settings = [f"training.epochs={epochs}", f"training.seed={seed}"]
+    settings = [f"training.epochs={epochs}", f"training.seed={seed}", "training.samples_every=0"]
     if lookup(recipes.load(given).values, "schedule.kl_weight"):
         settings.append(f"schedule.kl_weight.epochs={max(1, round(KL_SHARE * epochs))}")
     return recipes.load(given, settings=settings)

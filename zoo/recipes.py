@@ -197,7 +197,8 @@ def fixed_settings(values):
     """What of a recipe a run can't change: "table.key" -> value."""
     tables = ("data", "model", "optimizer", "schedule", "training")
     fixed = {f"{table}.{key}": value for table in tables for key, value in values.get(table, {}).items()}
-    fixed.pop("training.patience", None)
+    for key in ("training.patience", "training.samples_every"):
+        fixed.pop(key, None)
     if fixed.get("schedule.learning_rate") != {"decay": "cosine"}:
         fixed.pop("training.epochs", None)
     return fixed

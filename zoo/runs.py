@@ -3,7 +3,7 @@
     recipe.toml        the recipe as resolved
     environment.json   versions, machine, data
     metrics.csv        a row an epoch
-    tensorboard/       the same, for TensorBoard
+    tensorboard/       the same, for TensorBoard; in samples/ what the model drew meanwhile
     last.keras         the model after the last epoch: weights, optimizer, schedules, random state
     best.keras         the model of the best validation ELBO
     train.log          what happened when

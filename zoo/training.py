@@ -9,19 +9,22 @@ import filelock
 import keras
 import numpy as np
 
+from zf_keras import TensorBoardSamples
+from zf_keras.data.batches import lengths_of
 from zf_keras.files import disk_full, no_space, whole_file
 from zoo.runs import BEST, LAST, LOG, NonFiniteError, RunError
 
 EVENTS = "tensorboard"
 
 
-def train(run, verbose="auto", until=None):
+def train(run, verbose="auto", until=None, samples=True):
     """Trains a run to its end, from where it is.
 
     Args:
         run: `Run`.
         verbose: as for `fit`.
         until: int or `None`. Epochs after which it stops, to be gone on with. Defaults to `None`, those of the recipe.
+        samples: bool. Whether to draw samples for TensorBoard, as often as the recipe says. Defaults to `True`.
 
     Raises:
         RunError: it is being trained by another process, its data is not there, or an update was not finite.
@@ -31,7 +34,7 @@ def train(run, verbose="auto", until=None):
         with filelock.FileLock(run.path("lock"), timeout=0):
             log = _logger(run.path(LOG))
             try:
-                _train(run, log, verbose, until or run.training["epochs"])
+                _train(run, log, verbose, until or run.training["epochs"], samples)
             except BaseException as error:
                 log.error("Stopped: %s", str(error) or type(error).__name__)
                 if disk_full(error) and not isinstance(error, OSError):  # of TensorFlow
@@ -44,7 +47,7 @@ def train(run, verbose="auto", until=None):
         raise RunError(f"{run.directory} is being trained by another process.") from error
 
 
-def _train(run, log, verbose, epochs):
+def _train(run, log, verbose, epochs, samples):
     events = run.path(EVENTS)
     if events.exists() and not events.is_dir():
         raise RunError(f"{events} must be a folder, for TensorBoard's events: move the file away.")
@@ -78,7 +81,7 @@ def _train(run, log, verbose, epochs):
             epochs=epochs,
             validation_data=valid.dataset(),
             validation_steps=len(valid),
-            callbacks=[state],
+            callbacks=[state, *(_samples(run, data, model) if samples else ())],
             shuffle=False,  # the batches are
             verbose=verbose,
         )
@@ -159,6 +162,25 @@ class Epochs(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self.summaries.close()
+
+
+def _samples(run, data, model):
+    """The callback that draws samples, in a list; none where nothing is to be drawn."""
+    manifest, every, given = getattr(data.train, "manifest", None), run.training["samples_every"], run.key == "inputs"
+    functions = {
+        name: lambda shown, function=function: function(shown, manifest)
+        for name in ("figure", "audio", "text")
+        if (function := getattr(run.dataset, name))
+    }
+    if not every or not (functions or model.noise_dim):
+        return []
+    length = max(given + 1, int(np.median(lengths_of(data.train))))
+    seed = run.training["seed"]
+    return [
+        TensorBoardSamples(
+            run.path(EVENTS), data.valid, **functions, every=every, length=length, key=run.key, seed=seed
+        )
+    ]
 
 
 def _last_kl_weight(model, updates):

@@ -5,6 +5,7 @@ import pytest
 
 from zf_keras import pictures
 from zf_keras.datasets import midi
+from zf_keras.inference.diagnostics.calibration import Calibration
 
 RNG = np.random.default_rng(0)
 
@@ -146,3 +147,16 @@ def test_the_sound_of_a_roll():
     power = np.abs(np.fft.rfft(wave[rate // 4 : 5 * rate // 4].astype("float64")))
     assert np.argmax(power) == 440
     assert not midi.to_wave(np.zeros((2, 88)))[0].any()
+
+
+@pytest.mark.parametrize("kind", ["real", "binary", "tokens"])
+def test_calibration_is_beside_the_diagonal(kind):
+    levels, came, error = np.array([0.1, 0.5, 0.9]), np.array([0.2, 0.4, 0.9]), np.array([0.05, 0.1, 0.0])
+    result = Calibration(kind, levels, came, error, np.ones(3), 0.0667, None, 3, 0)
+    (axis,) = pictures.calibration(result).axes
+    diagonal, model = axis.lines[:2]
+    assert diagonal.get_xydata().tolist() == [[0, 0], [1, 1]]
+    np.testing.assert_array_equal(model.get_xydata(), np.stack([levels, came], axis=1))
+    bars = np.array([[low[1], high[1]] for low, high in axis.collections[0].get_segments()])
+    np.testing.assert_allclose(bars, np.stack([came - 2 * error, came + 2 * error], axis=1))
+    assert "0.067" in axis.get_title()

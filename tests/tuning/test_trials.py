@@ -33,7 +33,7 @@ def run_once(tmp_path_factory):
     return search
 
 
-def train(run, verbose, until=None):
+def train(run, verbose, until=None, samples=True):
     """In the place of training, which the tests of searches and of runs do."""
     if run.recipe.values["optimizer"]["learning_rate"] > 1:
         raise runs.NonFiniteError("Update 0: nll not finite.")
@@ -141,7 +141,8 @@ def test_an_ended_search_has_no_more_trials(tuner):
 def test_hyperband_goes_on_with_the_run_of_the_trial_before(run_once, tmp_path, monkeypatch):
     trained = []
 
-    def counted(run, verbose, until):
+    def counted(run, verbose, until, samples):
+        assert not samples  # nobody looks at those of trials
         trained.append((len(run.rows()), until))
         train(run, verbose, until)
         rows = run.rows()

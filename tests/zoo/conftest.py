@@ -34,6 +34,7 @@ batch_size = 2
 steps_per_epoch = 3
 epochs = 2
 multiple = 4
+samples_every = 0
 [evaluation]
 batch_size = 2
 [published]

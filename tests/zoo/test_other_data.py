@@ -34,6 +34,7 @@ class = "Adam"
 batch_size = 8
 steps_per_epoch = 2
 epochs = 1
+samples_every = 0
 [evaluation]
 num_samples = 3
 batch_size = 4
@@ -52,6 +53,7 @@ class = "Adam"
 [training]
 batch_size = 2
 epochs = 1
+samples_every = 0
 [published]
 metric = "nats a frame"
 value = -7.5
@@ -66,6 +68,7 @@ FASHION = {
     "training.epochs": 1,
     "training.steps_per_epoch": 2,
     "training.batch_size": 3,
+    "training.samples_every": 0,
     "evaluation.batch_size": 4,
     "evaluation.num_samples": 2,
     "evaluation.pairs": 8,

@@ -37,6 +37,7 @@ learning_rate = { decay = "cosine" }
 batch_size = 50
 steps_per_epoch = 5
 epochs = 4
+samples_every = 0
 [evaluation]
 num_samples = 2
 batch_size = 250

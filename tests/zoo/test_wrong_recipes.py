@@ -63,6 +63,7 @@ WRONG = {
     "training.batch_size = 0": ("training", "training.batch_size must be positive. Received: 0."),
     "training.epochs = -1": ("training", "training.epochs must be positive. Received: -1."),
     "training.patience = 0": ("training", "training.patience must be positive. Received: 0."),
+    "training.samples_every = -1": ("training", "training.samples_every must be >= 0. Received: -1."),
     "training.seed = -1": ("training", "training.seed must be in [0, 2**31). Received: -1."),
     "evaluation.num_samples = 0": ("evaluation", "evaluation.num_samples must be positive. Received: 0."),
     "evaluation.split = 'tset'": ("evaluation", "Received: 'tset'. The nearest is 'test'."),

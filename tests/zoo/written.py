@@ -44,6 +44,7 @@ learning_rate = 0.01
 batch_size = 50
 steps_per_epoch = 3
 epochs = 3
+samples_every = 0
 [evaluation]
 batch_size = 250
 """

@@ -128,7 +128,7 @@ def check_kept(model, top_k, top_p):
 
 def check_can_generate(model):
     """Raises a `ValueError` unless what a model draws can be its next input."""
-    if not model.built:
+    if model.lagged and not model.built:
         raise ValueError("The model is not built: fit it, load it, or call it on a batch before it generates.")
     if model.is_autoregressive:
         return

@@ -3,12 +3,12 @@
 import base64
 import dataclasses
 import io
-import wave
 
 import numpy as np
 
 from zf_keras import diagnostics
 from zf_keras.data.batches import lengths_of
+from zf_keras.inference.events import wav
 from zoo import interpolation
 from zoo.comparison import history
 from zoo.evaluation import best_model, some_of
@@ -116,15 +116,9 @@ def png(figure):
     return _uri("image/png", file.getvalue())
 
 
-def wav(samples, rate):
-    """Sound (int16), its first seconds, as a data URI. FLAC would be smaller, but Chromium can't play a short one."""
-    file = io.BytesIO()
-    with wave.open(file, "wb") as sound:
-        sound.setnchannels(1)
-        sound.setsampwidth(2)
-        sound.setframerate(rate)
-        sound.writeframes(samples[: SECONDS * rate].astype("<i2").tobytes())
-    return _uri("audio/wav", file.getvalue())
+def sound(samples, rate):
+    """The first seconds of a sound (int16) as a data URI; FLAC is smaller, but Chromium can't play a short one."""
+    return _uri("audio/wav", wav(samples[: SECONDS * rate], rate))
 
 
 def _uri(kind, content):
@@ -140,7 +134,7 @@ def _sounds(groups, dataset, manifest):
     """(title, data URI) of what is heard."""
     for title, group in groups.items() if dataset.audio else ():
         for i, sequence in enumerate(group[:HEARD], start=1):
-            yield f"{title} {i}", wav(*dataset.audio(sequence, manifest))
+            yield f"{title} {i}", sound(*dataset.audio(sequence, manifest))
 
 
 def _latents(model, batches, seed):
