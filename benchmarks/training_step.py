@@ -2,8 +2,8 @@
 
 The plain model has one forward and one backward `keras.layers.LSTM`, each with a dense head that is scored by its
 likelihood. Both train in one process, their steps (forward, backward, Adam) taken in turn, so that a noisy machine
-slows both. The figure is the ratio of the medians. Memory is what the resident set of a fresh process grows by while the model is made and trained
-(Linux only).
+slows both. The figure is the ratio of the medians. Memory is what the resident set of a fresh process grows by while
+the model is made and trained (Linux only).
 """
 
 import argparse

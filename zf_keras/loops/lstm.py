@@ -8,12 +8,21 @@ from keras import ops
 from zf_keras.loops.scan import scan
 
 
+def scaled(kernel):
+    """A kernel or bias (..., 4H) of gates, for `gated`: that of g doubled, for tanh(x) = 2 sigma(2x) - 1."""
+    i, f, g, o = ops.split(kernel, 4, axis=-1)
+    return ops.concatenate([i, f, 2 * g, o], axis=-1)
+
+
 def gated(gates, c):
-    """(h_t, c_t), and the gates after their nonlinearities, from these before: (batch, 4H), in the order i, f, g, o."""
+    """(h_t, c_t), and sigma(gates): (batch, 4H), in the order i, f, g, o, by weights that are `scaled`.
+
+    One nonlinearity for all gates: small operations are what a step costs on the CPU.
+    """
+    gates = ops.sigmoid(gates)
     i, f, g, o = ops.split(gates, 4, axis=-1)
-    i, f, g, o = ops.sigmoid(i), ops.sigmoid(f), ops.tanh(g), ops.sigmoid(o)
-    c = f * c + i * g
-    return (o * ops.tanh(c), c), ops.concatenate([i, f, g, o], axis=-1)
+    c = f * c + i * (2 * g - 1)
+    return (o * ops.tanh(c), c), gates
 
 
 def before(first, x):
@@ -28,13 +37,14 @@ def summed_outer(a, b):
 
 
 def slopes(gates, c, c_before):
-    """What dh and dc are multiplied by, for all steps before the loop of the gradient.
+    """What dh and dc are multiplied by, for all steps before the loop of the gradient, from what `gated` gave.
 
     dc += dh * the first;  d gates = [dc, dc, dc, dh] * the second
     """
-    i, f, g, o = ops.split(gates, 4, axis=-1)
+    i, f, s, o = ops.split(gates, 4, axis=-1)
     tanh_c = ops.tanh(c)
-    of_gates = [i * (1 - i) * g, f * (1 - f) * c_before, i * (1 - ops.square(g)), o * (1 - o) * tanh_c]
+    g = 2 * s - 1
+    of_gates = [i * (1 - i) * g, f * (1 - f) * c_before, i * 2 * s * (1 - s), o * (1 - o) * tanh_c]
     return o * (1 - ops.square(tanh_c)), ops.concatenate(of_gates, axis=-1)
 
 
@@ -45,8 +55,8 @@ def lstm(recurrent, gates, state):
     carries only dh and dc, and the weight's gradient is one matrix product after it.
 
     Args:
-        recurrent: tensor (H, 4H).
-        gates: tensor (time, batch, 4H). What inputs and bias give to the gates.
+        recurrent: tensor (H, 4H), `scaled`.
+        gates: tensor (time, batch, 4H). What inputs and bias give to the gates, by weights that are `scaled`.
         state: pair of tensors (batch, H), h_0 and c_0.
 
     Returns:
