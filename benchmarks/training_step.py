@@ -1,9 +1,9 @@
 """The cost of a training step of a model, Z-Forcing by default, as a ratio to a plain Keras model of the same size.
 
-The plain model has one forward and one backward `keras.layers.LSTM`, each with a dense head. Both train in one process,
-their steps (forward, backward, Adam) taken in turn, so that a noisy machine slows both. The figure is the
-ratio of the medians. Memory is what the resident set of a fresh process grows by while the model is made and trained
-(Linux only).
+The plain model has one forward and one backward `keras.layers.LSTM`, each with a dense head that is scored by its
+likelihood. Both train in one process, their steps (forward, backward, Adam) taken in turn, so that a noisy machine
+slows both. The figure is the ratio of the medians. Memory is what the resident set of a fresh process grows by while
+the model is made and trained (Linux only).
 """
 
 import argparse
@@ -39,10 +39,11 @@ SIZES = {
 
 
 class Plain(keras.Model):
-    """One forward and one backward LSTM, each with a dense head of as many outputs as the distribution has."""
+    """One forward and one backward LSTM, each with a dense head that is scored by its likelihood."""
 
     def __init__(self, size):
         super().__init__()
+        self.binary = size.output == "bernoulli"
         outputs = size.features * (2 if size.output == "gaussian" else 1)
         self.forward = keras.layers.LSTM(size.units, return_sequences=True)
         self.backward = keras.layers.LSTM(size.units, return_sequences=True, go_backwards=True)
@@ -53,7 +54,13 @@ class Plain(keras.Model):
         return self.forward_head(self.forward(x)), self.backward_head(self.backward(x))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        return sum(ops.mean(ops.square(outputs)) for outputs in y_pred)
+        return sum(ops.mean(ops.sum(self.nll(x, outputs), axis=(1, 2))) for outputs in y_pred)
+
+    def nll(self, x, outputs):
+        if self.binary:
+            return ops.softplus(outputs) - x * outputs
+        mean, log_variance = ops.split(outputs, 2, axis=-1)
+        return 0.5 * (ops.square(x - mean) * ops.exp(-log_variance) + log_variance)
 
 
 def make_model(name, size):

@@ -7,6 +7,7 @@ from keras import ops
 
 from zf_keras.arguments import check_bool, check_non_negative_int, check_positive, check_size, check_units, optional
 from zf_keras.layers.network import GaussianNetwork, split_gaussian
+from zf_keras.loops.lstm import scaled
 from zf_keras.loops.scan import swap_time_and_batch
 from zf_keras.loops.stochastic_lstm import StepInputs, StepWeights, step, stochastic_lstm
 from zf_keras.probability import Gaussian
@@ -112,11 +113,11 @@ class StochasticLSTMCell(keras.layers.Layer):
         """
         network = network or self.posterior
         hidden_kernel = self._cast(network.hidden.kernel)[: self.units]
-        latent_kernel = self._cast(self.kernel)[self.features :]
+        latent_kernel = scaled(self._cast(self.kernel)[self.features :])
         if self.projection is not None:
             latent_kernel = ops.matmul(self._cast(self.projection.kernel), latent_kernel)
         return StepWeights(
-            recurrent=ops.concatenate([self._cast(self.recurrent_kernel), hidden_kernel], axis=-1),
+            recurrent=ops.concatenate([scaled(self._cast(self.recurrent_kernel)), hidden_kernel], axis=-1),
             latent_kernel=latent_kernel,
             params=self._cast(network.linear.kernel),
             params_bias=self._cast(network.linear.bias),
@@ -128,7 +129,7 @@ class StochasticLSTMCell(keras.layers.Layer):
         `context` is `None` where the cell, or `network`, has none.
         """
         network = network or self.posterior
-        kernel, bias = self._cast(self.kernel), self._cast(self.bias)
+        kernel, bias = scaled(self._cast(self.kernel)), scaled(self._cast(self.bias))
         if self.projection is not None:
             bias = bias + ops.matmul(self._cast(self.projection.bias), kernel[self.features :])
         seen = [] if context is None else [context]

@@ -4,12 +4,13 @@ import keras
 from keras import ops
 
 from zf_keras.arguments import check_rate, check_units
+from zf_keras.layers.lstm import LSTM
 from zf_keras.seeds import SeedGenerator
 
 
 @keras.saving.register_keras_serializable("zf_keras")
 class LSTMStack(keras.layers.Layer):
-    """LSTM layers, each reading the one below, all through `keras.layers.LSTM`, so that cuDNN can serve them.
+    """LSTM layers, each reading the one below, all through the LSTM layer of `lstm.py`.
 
     Args:
         units: int. Size of every layer's state.
@@ -33,9 +34,7 @@ class LSTMStack(keras.layers.Layer):
         self.dropout = check_rate("dropout", dropout)
         self.seed_generator = SeedGenerator.of(seed)
         self.layers = [
-            keras.layers.LSTM(
-                self.units, return_sequences=True, return_state=True, dtype=self.dtype_policy, name=f"layer_{i}"
-            )
+            LSTM(self.units, return_sequences=True, return_state=True, dtype=self.dtype_policy, name=f"layer_{i}")
             for i in range(num_layers)
         ]
 

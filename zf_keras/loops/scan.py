@@ -58,6 +58,13 @@ def _while_loop(step, state, inputs, reverse):
     return state, tf.nest.pack_sequence_as(outputs, [a.stack() for a in arrays])
 
 
+def on_cpu():
+    """Whether loops run on the CPU, where those written here are the fastest."""
+    if keras.config.backend() == "jax":
+        return jax.default_backend() == "cpu"
+    return not tf.config.list_logical_devices("GPU")
+
+
 def swap_time_and_batch(x):
     """(batch, time, features) to (time, batch, features), and back; of every tensor of a nest."""
     return keras.tree.map_structure(lambda x: ops.transpose(x, (1, 0, 2)), x)

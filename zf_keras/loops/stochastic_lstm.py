@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from keras import ops
 
 from zf_keras.activations import BOUND, SLOPE, clipped_leaky_relu
+from zf_keras.loops.lstm import before, gated, slopes, summed_outer
 from zf_keras.loops.scan import scan
 from zf_keras.probability import reparametrized
 
@@ -58,23 +59,8 @@ def step(weights, clip, state, inputs, latent=None):
     mean, log_variance = ops.split(params, 2, axis=-1)
     z = reparametrized(mean, log_variance, inputs.noise) if latent is None else latent
     gates = inputs.gates + recurrent[:, : 4 * units] + ops.matmul(z, weights.latent_kernel)
-    i, f, g, o = ops.split(gates, 4, axis=-1)
-    i, f, g, o = ops.sigmoid(i), ops.sigmoid(f), ops.tanh(g), ops.sigmoid(o)
-    c = f * c + i * g
-    h = o * ops.tanh(c)
-    gates = ops.concatenate([i, f, g, o], axis=-1)
+    (h, c), gates = gated(gates, c)
     return (h, c), StepOutputs(h, c, z, params, hidden, gates)
-
-
-def _before(first, x):
-    """x_{t-1} for every t: (time, ...) with `first` as x_0."""
-    return ops.concatenate([first[None], x[:-1]], axis=0)
-
-
-def _summed_outer(a, b):
-    """sum over time and batch of a b^T: one product for the weight gradient of all steps."""
-    a, b = (ops.reshape(x, (-1, x.shape[-1])) for x in (a, b))
-    return ops.matmul(ops.transpose(a), b)
 
 
 def stochastic_lstm(weights, inputs, state, clip):
@@ -103,15 +89,8 @@ def stochastic_lstm(weights, inputs, state, clip):
         def gradient(*upstream):
             dh, dz, dparams, dc_last = upstream if len(upstream) == 4 else upstream[0]
             units = h0.shape[-1]
-            i, f, g, o = ops.split(out.gates, 4, axis=-1)
-            tanh_c = ops.tanh(out.c)
-            h_before, c_before = _before(h0, out.h), _before(c0, out.c)
-            # d gates = [dc, dc, dc, dh] * gate_slopes; dc += dh * cell_slope
-            cell_slope = o * (1 - ops.square(tanh_c))
-            gate_slopes = ops.concatenate(
-                [i * (1 - i) * g, f * (1 - f) * c_before, i * (1 - ops.square(g)), o * (1 - o) * tanh_c],
-                axis=-1,
-            )
+            cell_slope, gate_slopes = slopes(out.gates, out.c, before(c0, out.c))
+            f = out.gates[..., units : 2 * units]
             # d params = dparams + [dz, dz] * latent_slopes, zero where clipped
             sigma = ops.exp(0.5 * out.params[..., noise.shape[-1] :])
             latent_slopes = ops.concatenate([ops.ones_like(noise), 0.5 * sigma * noise], axis=-1)
@@ -142,9 +121,9 @@ def stochastic_lstm(weights, inputs, state, clip):
             )
             dgates, dhidden = drecurrent[..., : 4 * units], drecurrent[..., 4 * units :]
             return (
-                _summed_outer(h_before, drecurrent),
-                _summed_outer(out.z, dgates),
-                _summed_outer(out.hidden, dparams),
+                summed_outer(before(h0, out.h), drecurrent),
+                summed_outer(out.z, dgates),
+                summed_outer(out.hidden, dparams),
                 ops.sum(dparams, axis=(0, 1)),
                 dgates,
                 dhidden,

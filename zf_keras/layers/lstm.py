@@ -1,0 +1,27 @@
+"""The LSTM layer of all deterministic parts."""
+
+import keras
+from keras import ops
+
+from zf_keras.loops.lstm import lstm, scaled
+from zf_keras.loops.scan import on_cpu, swap_time_and_batch
+
+#: From so many units on the gradient by hand is faster than Keras's loop on the CPU (measured by
+#: `benchmarks.training_step`): on TensorFlow the memory that it writes costs small layers more than it saves.
+LEAST_UNITS = {"jax": 1, "tensorflow": 384}
+
+
+@keras.saving.register_keras_serializable("zf_keras")
+class LSTM(keras.layers.LSTM):
+    """`keras.layers.LSTM`, by a loop with a gradient written by hand where that is faster.
+
+    Weights and results are the same. On a GPU the loop is Keras's, which cuDNN can serve.
+    """
+
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        if mask is not None or self.units < LEAST_UNITS[keras.config.backend()] or not on_cpu():
+            return super().inner_loop(sequences, initial_state, mask, training)
+        kernel, recurrent, bias = (scaled(ops.cast(weight, self.compute_dtype)) for weight in self.cell.weights)
+        gates = swap_time_and_batch(ops.matmul(sequences, kernel) + bias)
+        h, c_last = lstm(recurrent, gates, tuple(initial_state))
+        return h[-1], swap_time_and_batch(h), [h[-1], c_last]
