@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
-import keras
-
 
 class Timing(NamedTuple):
     seconds: float  # a call, the median
@@ -38,9 +36,13 @@ def peak():
 
 
 def in_new_process(function, *args, backend=None):
-    """What a function of a module returns in a fresh process, on a backend of its own; by default on this one."""
+    """What a function of a module returns in a fresh process, on a backend of its own; by default on this one.
+
+    Raises:
+        concurrent.futures.process.BrokenProcessPool: the process was killed, such as for want of memory.
+    """
     spawn = multiprocessing.get_context("spawn")
-    environment = {"KERAS_BACKEND": backend or keras.config.backend()}
+    environment = {"KERAS_BACKEND": backend} if backend else {}
     with mock.patch.dict(os.environ, environment), ProcessPoolExecutor(1, spawn) as pool:
         return pool.submit(function, *args).result()
 

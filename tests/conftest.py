@@ -57,7 +57,6 @@ SLOW = (
     "models/test_training.py::test_two_and_two_epochs_are_four",
     "presets/test_presets.py",
     "test_backends.py",
-    "test_benchmarks.py::test_memory_of_a_fresh_process",
     "test_benchmarks.py::test_quick_run",
     "test_callbacks.py",
     "test_docstrings.py",
