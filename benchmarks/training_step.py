@@ -77,6 +77,7 @@ def train_step(model, size):
 
 def alone(name, size, repeats=1):
     """Median seconds of a step, and MiB that this process grows by as it makes the model and takes steps."""
+    keras.saving.serialize_keras_object(keras.config.dtype_policy())  # loads TensorFlow, where it is: not the model's
     before = peak()
     timing = in_turn({name: train_step(make_model(name, size), size)}, repeats)[name]
     return timing.seconds, peak() - before
