@@ -11,7 +11,8 @@ import pytest
 
 from benchmarks import __main__, floor, measures, suite, training_step
 from benchmarks.models import MODELS, new_model
-from tests.support import normal, set_random_weights
+from tests.support import normal, set_random_weights, total_loss
+from tests.support import path as path_in_model
 
 TENSORFLOW = keras.config.backend() == "tensorflow"
 
@@ -137,3 +138,33 @@ def test_refused_before_anything_runs(arguments, capsys):
     with pytest.raises(SystemExit):
         __main__.main(arguments)
     assert arguments[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("output", ["gaussian", "bernoulli"])
+def test_pytorch_has_the_same_loss(output, monkeypatch):
+    torch = pytest.importorskip("torch")
+    from benchmarks import pytorch
+
+    size = training_step.Size(6, 3, 5, 2, 4, output, 3)
+    theirs, ours = pytorch.ZForcing(size), training_step.make_model("ZForcing", size)
+    ours.build((None, None, 3))
+    lstms = {"backward_encoder/lstm/layer_0/lstm_cell": (theirs.backward_lstm, "_l0"), "cell": (theirs.cell, "")}
+    networks = {"cell/posterior": "posterior", "prior": "prior", "auxiliary_decoder/network": "auxiliary"}
+    dense = {"head/network/linear": theirs.output, "backward_head/network/linear": theirs.backward_output}
+    for path, name in networks.items():
+        network = getattr(theirs, name)
+        dense |= {f"{path}/hidden": network.hidden, f"{path}/linear": network.linear}
+    values = {}
+    for path, (lstm, end) in lstms.items():
+        of = {name: parameter.detach().numpy() for name, parameter in lstm.named_parameters()}
+        values[f"{path}/kernel"], values[f"{path}/recurrent_kernel"] = of[f"weight_ih{end}"].T, of[f"weight_hh{end}"].T
+        values[f"{path}/bias"] = of[f"bias_ih{end}"] + of[f"bias_hh{end}"]
+    for path, layer in dense.items():
+        values[f"{path}/kernel"], values[f"{path}/bias"] = layer.weight.detach().numpy().T, layer.bias.detach().numpy()
+    for weight in ours.trainable_weights:
+        weight.assign(values.pop(path_in_model(weight)))
+    assert not values
+    x, noise = training_step.frames(size), normal(3, 6, 2)
+    steps = iter(torch.from_numpy(noise.swapaxes(0, 1).copy()))
+    monkeypatch.setattr(torch, "randn_like", lambda _: next(steps))
+    assert theirs(torch.from_numpy(x)).item() == pytest.approx(float(total_loss(ours, x, noise)), rel=1e-5)
