@@ -9,6 +9,10 @@ is taken in turn with those of the references, and its ratio to each is given:
   in the cell  of ZForcing: all of a step inside a cell in `keras.layers.RNN`, differentiated automatically
   pytorch      of ZForcing, where PyTorch is installed: a plain loop
 
+Compile time is what the first training step takes more than a later one. Scoring is `log_likelihood` of the batch,
+generation is a step of as many sequences, and an exported step, on TensorFlow, is `score_step` of a SavedModel, one
+sequence.
+
   python -m benchmarks --models ZForcing VRNN --sizes C --backends tensorflow jax --output results.json
   python -m benchmarks --sweep time --sizes C
 """

@@ -33,7 +33,7 @@ def keras_models(name):
 
 
 def measure(name, size, repeats):
-    """All numbers but those of memory: a dict that JSON can hold, `machine` among them."""
+    """All numbers but those of memory: a dict that JSON can hold."""
     model = make_model(name, size)
     model.build((None, None, size.features))
     shapes = kernel_shapes(model)
