@@ -25,10 +25,10 @@ format: $(VENV)/dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# The cost of a training step beside a plain Keras model of the same size.
+# Z-Forcing of three sizes on both backends. The readme has shorter runs, and other models.
 benchmark: $(VENV)/dev
-	KERAS_BACKEND=tensorflow $(BIN)/python -m benchmarks.training_step
-	KERAS_BACKEND=jax $(BIN)/python -m benchmarks.training_step
+	mkdir -p runs
+	$(BIN)/python -m benchmarks --models ZForcing --backends tensorflow jax --output runs/benchmarks.json
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

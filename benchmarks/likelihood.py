@@ -7,18 +7,11 @@ by in both (Linux only).
 """
 
 import argparse
-import time
-from pathlib import Path
 
 import numpy as np
 
+from benchmarks.measures import peak, seconds
 from benchmarks.models import new_model
-
-
-def peak():
-    """Most MiB that the process has held."""
-    status = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
 
 
 def main(argv=None):
@@ -37,13 +30,11 @@ def main(argv=None):
     model = new_model("ZForcing", args.units, args.latent_dim, output="bernoulli", hidden_units=args.units)
     model(data[0][:1, :2])
     options = {} if args.bound == "iwae" else {"bound": args.bound}
-    before, seconds = peak(), []
-    for x in data:
-        start = time.perf_counter()
-        model.log_likelihood(x, args.num_samples, seed=0, batch_size=args.batch_size, verbose=0, **options)
-        seconds.append(time.perf_counter() - start)
-    print(f"{args.bound}, K = {args.num_samples}: {seconds[1]:.2f} s, {peak() - before:.0f} MiB more", end=" ")
-    print(f"({args.sequences} sequences of {args.steps} steps, {args.units} units; the first call {seconds[0]:.1f} s)")
+    options |= {"seed": 0, "batch_size": args.batch_size, "verbose": 0}
+    before = peak()
+    first, second = (seconds(lambda x=x: model.log_likelihood(x, args.num_samples, **options)) for x in data)
+    print(f"{args.bound}, K = {args.num_samples}: {second:.2f} s, {peak() - before:.0f} MiB more", end=" ")
+    print(f"({args.sequences} sequences of {args.steps} steps, {args.units} units; the first call {first:.1f} s)")
 
 
 if __name__ == "__main__":

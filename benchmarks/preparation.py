@@ -6,7 +6,6 @@ frames, and prints the rate, and the peak of resident memory before and after.
 
 import argparse
 import os
-import resource
 import shutil
 import tempfile
 import time
@@ -14,14 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.measures import peak
 from zf_keras.datasets import speech
 
 FILE_SECONDS, RATE = 3600, 16_000
-
-
-def peak():
-    """Peak resident memory of this process, MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def make_recordings(folder, gigabytes):

@@ -8,11 +8,11 @@ import argparse
 import pathlib
 import statistics
 import tempfile
-import time
 
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.measures import seconds
 from benchmarks.models import MODELS, new_model
 
 FEATURES = 28
@@ -39,12 +39,33 @@ def exported_step(folder, format, endpoint):
     return lambda given: runner(**given)
 
 
+def run_of(model, folder, format, endpoint, rows):
+    """A step of an export, its inputs, and which of them are states: what `milliseconds` takes."""
+    rng, features = np.random.default_rng(0), model.features["targets"]
+    state = [np.asarray(x) for x in tf.nest.flatten(model.initial_state(1))]
+    given = {f"state_{i}": np.zeros((rows, *x.shape[1:]), x.dtype) for i, x in enumerate(state)}
+    states = list(given)
+    given["x"] = rng.integers(0, 2, size=(rows, features)).astype("float32")  # of whatever output
+    width = model.noise_dim
+    if endpoint == "score_step":
+        given["y"] = given["x"]
+    else:
+        given["temperature"] = np.array(1.0, "float32")
+        width += model.head.normal_dim
+    if format == "tf_saved_model":
+        given = {name: tf.constant(x) for name, x in given.items()}
+    elif width:
+        given["noise"] = rng.normal(size=(rows, width)).astype("float32")
+    return exported_step(folder, format, endpoint), given, states
+
+
 def milliseconds(step, given, states, count):
-    start = time.perf_counter()
-    for _ in range(count):
-        outputs = step(given)
-        given |= {name: outputs[f"next_{name}"] for name in states}
-    return (time.perf_counter() - start) / count * 1e3
+    def steps():
+        for _ in range(count):
+            outputs = step(given)
+            given.update((name, outputs[f"next_{name}"]) for name in states)
+
+    return seconds(steps) / count * 1e3
 
 
 def main(argv=None):
@@ -60,36 +81,20 @@ def main(argv=None):
     args = parser.parse_args(argv)
     model = new_model(args.model, args.units, args.latent_dim, output="gaussian")
     model.build((None, None, FEATURES))
-    state = [np.asarray(x) for x in tf.nest.flatten(model.initial_state(1))]
-    rng = np.random.default_rng(0)
+    formats = ("tf_saved_model", "onnx", "litert")
     with tempfile.TemporaryDirectory() as directory:
-        formats = ("tf_saved_model", "onnx", "litert")
-        for format in formats:
-            model.export(pathlib.Path(directory) / format, format)
+        folders = {format: pathlib.Path(directory) / format for format in formats}
+        for format, folder in folders.items():
+            model.export(folder, format)
         print(f"{args.model}, units {args.units}, {FEATURES} features: milliseconds a step")
         for endpoint in ("score_step", "generate_step"):
             for rows in args.rows:
-                runs = {}
-                for format in formats:
-                    given = {f"state_{i}": np.zeros((rows, *x.shape[1:]), x.dtype) for i, x in enumerate(state)}
-                    states = list(given)
-                    given["x"] = rng.normal(size=(rows, FEATURES)).astype("float32")
-                    width = model.noise_dim
-                    if endpoint == "score_step":
-                        given["y"] = given["x"]
-                    else:
-                        given["temperature"] = np.array(1.0, "float32")
-                        width += model.head.normal_dim
-                    if format == "tf_saved_model":
-                        given = {name: tf.constant(x) for name, x in given.items()}
-                    elif width:
-                        given["noise"] = rng.normal(size=(rows, width)).astype("float32")
-                    runs[format] = (exported_step(pathlib.Path(directory) / format, format, endpoint), given, states)
-                seconds = {format: [] for format in formats}
+                runs = {format: run_of(model, folders[format], format, endpoint, rows) for format in formats}
+                times = {format: [] for format in formats}
                 for _ in range(args.rounds + 1):
                     for format, run in runs.items():
-                        seconds[format].append(milliseconds(*run, args.steps))
-                medians = ", ".join(f"{format} {statistics.median(s[1:]):.3f}" for format, s in seconds.items())
+                        times[format].append(milliseconds(*run, args.steps))
+                medians = ", ".join(f"{format} {statistics.median(s[1:]):.3f}" for format, s in times.items())
                 print(f"  {endpoint}, {rows} rows: {medians}")
 
 

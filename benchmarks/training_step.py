@@ -7,19 +7,14 @@ the model is made and trained (Linux only).
 """
 
 import argparse
-import multiprocessing
-import statistics
-import time
-from pathlib import Path
 from typing import NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
+from benchmarks.measures import in_new_process, in_turn, peak, table
 from benchmarks.models import MODELS, new_model
-
-BATCH = 32
 
 
 class Size(NamedTuple):
@@ -29,6 +24,7 @@ class Size(NamedTuple):
     latent: int
     hidden: int
     output: str
+    batch: int = 32
 
 
 SIZES = {
@@ -36,6 +32,9 @@ SIZES = {
     "B": Size(784, 1, 256, 64, 256, "bernoulli"),
     "C": Size(100, 28, 128, 32, 128, "gaussian"),
 }
+#: What a sweep makes larger, by name.
+AXES = {"time": ("time",), "batch": ("batch",), "units": ("units", "latent", "hidden")}
+FACTORS = (1, 2, 4, 8)
 
 
 class Plain(keras.Model):
@@ -64,62 +63,54 @@ class Plain(keras.Model):
 
 
 def make_model(name, size):
-    """A model of the package, or the plain one."""
+    """A model of the package, one of `benchmarks.models`, or the plain one."""
     if name == "plain":
         return Plain(size)
     return new_model(name, size.units, size.latent, output=size.output, hidden_units=size.hidden)
 
 
-def train_step(name, size):
-    """A function that takes one step, after two of warming up."""
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(BATCH, size.time, size.features)).astype("float32")
-    x = (x > 0).astype("float32") if size.output == "bernoulli" else x
-    model = make_model(name, size)
+def frames(size):
+    """Random sequences, (batch, time, features)."""
+    x = np.random.default_rng(0).normal(size=(size.batch, size.time, size.features))
+    return (x > 0 if size.output == "bernoulli" else x).astype("float32")
+
+
+def train_step(model, size):
+    """A function that takes one step, by Adam; its first call compiles."""
+    x = frames(size)
     model.compile(optimizer="adam")
-    for _ in range(2):
-        model.train_on_batch(x)
     return lambda: model.train_on_batch(x)
 
 
-def peak_memory(name, size):
-    """MiB that a fresh process grows by while it makes the model and takes three steps."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_growth_of_this_process, (name, size))
-
-
-def _growth_of_this_process(name, size):
-    def peak():
-        status = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
-
+def alone(name, size, repeats=1):
+    """Median seconds of a step, and MiB that this process grows by as it makes the model and takes steps."""
+    keras.saving.serialize_keras_object(keras.config.dtype_policy())  # loads TensorFlow, where it is: not the model's
     before = peak()
-    train_step(name, size)()
-    return peak() - before
+    timing = in_turn({name: train_step(make_model(name, size), size)}, repeats)[name]
+    return timing.seconds, peak() - before
 
 
-def seconds(step):
-    start = time.perf_counter()
-    step()
-    return time.perf_counter() - start
+def peak_memory(name, size, backend=None):
+    """MiB that a fresh process grows by while it makes the model and takes three steps."""
+    return in_new_process(alone, name, size, backend=backend)[1]
 
 
 def compare(names, size, repeats):
     """Median seconds of a step of the plain model and of those named."""
-    steps = [train_step(name, size) for name in ("plain", *names)]
-    rounds = [[seconds(step) for step in steps] for _ in range(repeats)]
-    return [statistics.median(times) for times in zip(*rounds, strict=True)]
+    steps = {name: train_step(make_model(name, size), size) for name in ("plain", *names)}
+    return [timing.seconds for timing in in_turn(steps, repeats).values()]
 
 
-def over_lengths(name, size, repeats, factors=(1, 2, 4, 8)):
-    """Length, median seconds and peak MiB of a step, over lengths."""
+def sweep(name, size, axis, factors, repeats, backend=None):
+    """Seconds and MiB of a step as an axis grows, each in a fresh process, and their ratios to the first: dicts."""
+    first = None
     for factor in factors:
-        longer = size._replace(time=size.time * factor)
-        step = train_step(name, longer)
-        yield (
-            longer.time,
-            statistics.median(seconds(step) for _ in range(repeats)),
-            peak_memory(name, longer),
+        larger = size._replace(**{field: factor * getattr(size, field) for field in AXES[axis]})
+        cost = in_new_process(alone, name, larger, repeats, backend=backend)
+        first = first or cost
+        ratios = [value / start for value, start in zip(cost, first, strict=True)]
+        yield {axis: getattr(larger, axis)} | dict(
+            zip(("step_seconds", "memory_mib", "seconds_ratio", "memory_ratio"), (*cost, *ratios), strict=True)
         )
 
 
@@ -137,10 +128,10 @@ def main(argv=None):
     if args.growth:
         for model in args.models:
             print(f"{model} on {backend}, size {args.growth}: seconds and peak MiB a step")
-            for length, duration, peak in over_lengths(model, SIZES[args.growth], args.repeats):
-                print(f"T {length:>5}  {duration:8.3f} s  {peak:8.0f} MiB  {1e3 * duration / length:6.2f} ms/T")
+            rows = list(sweep(model, SIZES[args.growth], "time", FACTORS, args.repeats))
+            print(*table(rows, rows[0]), sep="\n")
         return
-    print(f"Training step on {backend}, batch {BATCH}")
+    print(f"Training step on {backend}, batch {SIZES['A'].batch}")
     for size in args.sizes:
         plain, *ours = compare(args.models, SIZES[size], args.repeats)
         for model, duration in zip(("plain", *args.models), (plain, *ours), strict=True):

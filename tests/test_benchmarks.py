@@ -1,9 +1,20 @@
-"""The benchmarks find each model of the package by its name."""
+"""The benchmarks find each model of the package by its name, count what they claim to, and run."""
 
+import json
+import math
+import os
+from concurrent.futures.process import BrokenProcessPool
+
+import keras
+import numpy as np
 import pytest
 
-from benchmarks import training_step
+from benchmarks import __main__, floor, measures, suite, training_step
 from benchmarks.models import MODELS, new_model
+from tests.support import normal, set_random_weights, total_loss
+from tests.support import path as path_in_model
+
+TENSORFLOW = keras.config.backend() == "tensorflow"
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -18,3 +29,142 @@ def test_training_step_takes_their_names(capsys):
         training_step.main(["--models", "LSTM"])
     error = capsys.readouterr().err
     assert all(name in error for name in MODELS)
+
+
+def test_floor_counts_each_product():
+    model = new_model("RNN", 3, 2, output="gaussian", hidden_units=5)
+    model.build((None, None, 4))
+    # LSTM on 4 features and on itself, hidden layer of the head, 2 numbers for each of 4 features
+    shapes = floor.kernel_shapes(model)
+    assert sorted(shapes) == [(3, 5), (3, 12), (4, 12), (5, 8)]
+    size = training_step.SIZES["C"]._replace(time=7, batch=2)
+    assert floor.operations(shapes, size) == 3 * 2 * 14 * (3 * 5 + 3 * 12 + 4 * 12 + 5 * 8)
+
+
+def test_products_of_the_floor():
+    products, x, dy = floor.Products((3, 4)), normal(5, 3), normal(5, 4, seed=1)
+    w = keras.ops.convert_to_numpy(products.kernel)
+    for result, expected in zip(products.take(x, dy), (x @ w, dy @ w.T, x.T @ dy), strict=True):
+        np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_in_the_cell_is_z_forcing():
+    x, terms = normal(2, 4, 3), []
+    for name in ("ZForcing", "in the cell"):
+        model = new_model(name, 3, 2, output="gaussian")
+        model.build((None, None, 3))
+        terms.append(set_random_weights(model).loss_terms(x, normal(2, 4, 2, seed=1)))
+    assert terms[0].keys() == terms[1].keys() == {"nll", "kl", "aux_nll", "backward_nll"}
+    for name, values in terms[0].items():
+        np.testing.assert_allclose(terms[1][name], values, rtol=1e-5, err_msg=name)
+
+
+def numbers(nest):
+    return [x for x in keras.tree.flatten(nest) if not isinstance(x, str)]
+
+
+def test_quick_run(tmp_path, capsys):
+    path, backend = tmp_path / "results.json", keras.config.backend()
+    # TensorFlow takes long to trace Z-Forcing, and to export it.
+    name, others = ("RNN", {"plain", "floor"}) if TENSORFLOW else ("ZForcing", {"plain", "floor", "in the cell"})
+    __main__.main(["--quick", "--no-memory", "--models", name, "--sizes", "B", "--output", str(path)])
+    results = json.loads(path.read_text())
+    (row,) = results["results"]
+    expected = {"step_seconds", "ratio_to", "compile_seconds", "floor_gflop", "scoring_seconds", "generation_ms"}
+    expected |= {"exported_ms"} if TENSORFLOW else set()
+    assert row.keys() == {"backend", "model", "size"} | expected
+    assert row["step_seconds"].keys() - {"pytorch"} == {name} | others
+    assert all(math.isfinite(x) and x > 0 for x in numbers(row))
+    for other, ratio in row["ratio_to"].items():
+        assert ratio == pytest.approx(row["step_seconds"][name] / row["step_seconds"][other])
+    assert results["machines"][backend]["backend"] == backend
+    assert results["settings"]["models"] == [name] and results["sizes"]["B"] == suite.QUICK["B"]._asdict()
+    assert results["command"].startswith("python -m benchmarks --quick --no-memory")
+    heads, line = capsys.readouterr().out.splitlines()
+    assert "/ floor" in heads and line.split()[:3] == [backend, "B", name]
+
+
+def test_in_new_process():
+    before = os.environ.get("KERAS_BACKEND")
+    assert measures.in_new_process(os.getenv, "KERAS_BACKEND", backend="another") == "another"
+    assert measures.in_new_process(os.getenv, "KERAS_BACKEND") == os.environ.get("KERAS_BACKEND") == before
+    assert 1 < measures.in_new_process(measures.peak) < measures.peak()
+    with pytest.raises(BrokenProcessPool):
+        measures.in_new_process(os._exit, 1)
+
+
+def test_sweep(monkeypatch, capsys):
+    def cost(function, name, size, repeats, backend):
+        assert (function, name, repeats, backend) == (training_step.alone, "RNN", 1, "jax")
+        return 1e-3 * size.time * size.batch * size.units**2, 100.0 + size.hidden + size.latent
+
+    monkeypatch.setattr(training_step, "in_new_process", cost)
+    size, factors = training_step.SIZES["C"], (1, 2, 4)
+    for axis, ratios in {"time": [1, 2, 4], "batch": [1, 2, 4], "units": [1, 4, 16]}.items():
+        rows = list(training_step.sweep("RNN", size, axis, factors, 1, "jax"))
+        assert [row[axis] for row in rows] == [factor * getattr(size, axis) for factor in factors]
+        assert [row["seconds_ratio"] for row in rows] == ratios
+    assert [row["memory_ratio"] for row in rows] == [1, 420 / 260, 740 / 260]
+
+
+def test_in_turn(monkeypatch):
+    now, calls = [0.0], []
+
+    def taking(name, *durations):
+        durations = iter(durations)
+
+        def call():
+            calls.append(name)
+            now[0] += next(durations)
+
+        return call
+
+    monkeypatch.setattr(measures.time, "perf_counter", lambda: now[0])
+    found = measures.in_turn({"a": taking("a", 9, 5, 2, 4, 3), "b": taking("b", 8, 1, 1, 1, 1)}, 3)
+    assert found == {"a": (3, 6), "b": (1, 7)} and calls == ["a", "b"] * 5
+
+
+def test_table():
+    rows = [{"model": "RNN", "s": 0.12345, "MiB": 1234.5}, {"model": "ZForcing", "s": 2.0}]
+    assert measures.table(rows, ["model", "s", "MiB"]) == [
+        "   model      s   MiB",
+        "     RNN  0.123  1234",
+        "ZForcing      2     -",
+    ]
+
+
+@pytest.mark.parametrize("arguments", [["--repeats", "0"], ["--factors", "x"], ["--output", "no/such/file.json"]])
+def test_refused_before_anything_runs(arguments, capsys):
+    with pytest.raises(SystemExit):
+        __main__.main(arguments)
+    assert arguments[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("output", ["gaussian", "bernoulli"])
+def test_pytorch_has_the_same_loss(output, monkeypatch):
+    torch = pytest.importorskip("torch")
+    from benchmarks import pytorch
+
+    size = training_step.Size(6, 3, 5, 2, 4, output, 3)
+    theirs, ours = pytorch.ZForcing(size), training_step.make_model("ZForcing", size)
+    ours.build((None, None, 3))
+    lstms = {"backward_encoder/lstm/layer_0/lstm_cell": (theirs.backward_lstm, "_l0"), "cell": (theirs.cell, "")}
+    networks = {"cell/posterior": "posterior", "prior": "prior", "auxiliary_decoder/network": "auxiliary"}
+    dense = {"head/network/linear": theirs.output, "backward_head/network/linear": theirs.backward_output}
+    for path, name in networks.items():
+        network = getattr(theirs, name)
+        dense |= {f"{path}/hidden": network.hidden, f"{path}/linear": network.linear}
+    values = {}
+    for path, (lstm, end) in lstms.items():
+        of = {name: parameter.detach().numpy() for name, parameter in lstm.named_parameters()}
+        values[f"{path}/kernel"], values[f"{path}/recurrent_kernel"] = of[f"weight_ih{end}"].T, of[f"weight_hh{end}"].T
+        values[f"{path}/bias"] = of[f"bias_ih{end}"] + of[f"bias_hh{end}"]
+    for path, layer in dense.items():
+        values[f"{path}/kernel"], values[f"{path}/bias"] = layer.weight.detach().numpy().T, layer.bias.detach().numpy()
+    for weight in ours.trainable_weights:
+        weight.assign(values.pop(path_in_model(weight)))
+    assert not values
+    x, noise = training_step.frames(size), normal(3, 6, 2)
+    steps = iter(torch.from_numpy(noise.swapaxes(0, 1).copy()))
+    monkeypatch.setattr(torch, "randn_like", lambda _: next(steps))
+    assert theirs(torch.from_numpy(x)).item() == pytest.approx(float(total_loss(ours, x, noise)), rel=1e-5)
