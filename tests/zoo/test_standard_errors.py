@@ -5,8 +5,8 @@ import json
 import pytest
 
 from zoo.cards import write_card
-from zoo.tables import table
 from zoo.runs import RESULTS
+from zoo.tables import table
 
 
 def shown(run):
