@@ -86,7 +86,7 @@ def test_srnn_residual_of_zero_is_the_prior_s_mean():
 
 def test_every_example_and_layer_of_a_stack_is_keras_s_own():
     model = make("rnn", num_layers=3)
-    assert all(type(layer) is keras.layers.LSTM for layer in model.lstm.layers) and len(model.lstm.layers) == 3
+    assert all(isinstance(layer, keras.layers.LSTM) for layer in model.lstm.layers) and len(model.lstm.layers) == 3
     x = sequences()
     h = model.embed(model.sequences(x).inputs)
     for layer in model.lstm.layers:
@@ -96,7 +96,7 @@ def test_every_example_and_layer_of_a_stack_is_keras_s_own():
 
 
 def test_what_loops_by_hand_and_what_does_not(monkeypatch):
-    """STORN and RNN leave every loop to keras.layers.LSTM; SRNN loops over z alone."""
+    """STORN and RNN leave every loop to the LSTM layer; SRNN loops over z alone."""
     states = []
 
     def scan(step, state, inputs):
