@@ -58,6 +58,9 @@ def parser():
             help="what a file that can't be read does: stop, or be named, counted and left out (default: stop)",
         )
 
+    def several_runs(sub):
+        sub.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="folders of runs, of one data set")
+
     sub = command("list", "lists the recipes and the data sets")
     sub.add_argument("pattern", nargs="?", default="", help="only recipes whose name holds this, such as timit")
 
@@ -149,7 +152,7 @@ def parser():
         "Prints what was measured of each run, and draws ELBO and KL over updates. Runs that differ by their seed\n"
         "alone are one line, and one curve with a band from the lowest to the highest.",
     )
-    sub.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="folders of runs, of one data set")
+    several_runs(sub)
     sub.add_argument("--output", type=Path, default=Path("comparison.png"), help="the figure (default: comparison.png)")
 
     sub = command(
@@ -158,7 +161,7 @@ def parser():
         "Writes one HTML file of some runs of a data set: results beside the published ones, curves, samples to look\n"
         "at, to hear or to read, latents, calibration, recipes, and warnings. It needs no other file and no network.",
     )
-    sub.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="folders of runs, of one data set")
+    several_runs(sub)
     sub.add_argument("--data", type=Path, help="folder of the prepared data (default: where it was)")
     sub.add_argument("--output", type=Path, default=Path("report.html"), help="the page (default: report.html)")
     sub.add_argument("--count", type=int, default=8, help="samples that are drawn of each run (default: 8)")

@@ -6,31 +6,12 @@ from matplotlib import image
 
 from tests.zoo.command_line import done, refused
 from tests.zoo.conftest import begin_tiny
+from tests.zoo.test_other_data import TEXT
 from zf_keras import STORN
 from zoo import interpolation
 from zoo.runs import BEST, Run
 
-WORDS = """
-[data]
-dataset = "text"
-level = "words"
-sentences = "lines"
-valid = 0.2
-test = 0.3
-[model]
-class = "STORN"
-units = 4
-latent_dim = 2
-output = "categorical"
-[optimizer]
-class = "Adam"
-[training]
-batch_size = 8
-steps_per_epoch = 2
-epochs = 1
-[evaluation]
-num_samples = 2
-"""
+WORDS = TEXT.replace("length = 16", 'level = "words"\nsentences = "lines"').replace("test = 0.2", "test = 0.3")
 
 
 def test_text(tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ from zf_keras.probability import reparametrized
 
 
 class StepWeights(NamedTuple):
-    """What multiplies inside the loop. H units, Z size of z_t, D hidden units of f_q or f_p."""
+    """What multiplies in the loop, for gates `scaled`. H units, Z size of z_t, D hidden units of f_q or f_p."""
 
     recurrent: Any  # [U, W_h] (H, 4H + D): h_{t-1} to the gates and to f_q or f_p
     latent_kernel: Any  # (Z, 4H): z_t to the gates
@@ -31,7 +31,7 @@ class StepWeights(NamedTuple):
 class StepInputs(NamedTuple):
     """What is known before the loop, (batch, ...) inside it and (time, batch, ...) before it."""
 
-    gates: Any  # (..., 4H)
+    gates: Any  # (..., 4H), by weights that are `scaled`
     hidden: Any  # (..., D)
     noise: Any  # (..., Z)
 
@@ -42,7 +42,7 @@ class StepOutputs(NamedTuple):
     z: Any  # (..., Z)
     params: Any  # (..., 2Z), clipped
     hidden: Any  # (..., D)
-    gates: Any  # (..., 4H), after the nonlinearities, in the order i, f, g, o
+    gates: Any  # (..., 4H), as `gated` gives them, in the order i, f, g, o
 
 
 def step(weights, clip, state, inputs, latent=None):

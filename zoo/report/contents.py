@@ -7,7 +7,7 @@ import io
 import numpy as np
 
 from zf_keras import diagnostics
-from zf_keras.data.batches import lengths_of
+from zf_keras.data.batches import Batches, lengths_of
 from zf_keras.inference.events import wav
 from zoo import interpolation
 from zoo.comparison import history
@@ -63,7 +63,7 @@ def contents(run, count, sequences, seed, verbose):
     if model.noise_dim:
         found = interpolation.between(model, data.test, points=POINTS, seed=seed)
         summary = diagnostics.summary(model, batches, seed=seed, verbose=verbose)
-        latents = _latents(model, run.batches(some_of(data.test, PATHS)), seed)
+        latents = _latents(model, run, data.test, seed)
     return Contents(
         run=run,
         history=history(epochs),
@@ -137,18 +137,13 @@ def _sounds(groups, dataset, manifest):
             yield f"{title} {i}", sound(*dataset.audio(sequence, manifest))
 
 
-def _latents(model, batches, seed):
-    """Posterior means (batch, time, latent_dim), and the mask of their steps."""
-    means, masks = [], []
-    for i, batch in enumerate(batches):
-        means.append(model.encode(batch, seed=seed + i, verbose=0).mean)
-        masks.append(np.asarray(batch.get("mask", np.ones(means[-1].shape[:2])), bool)[:, -means[-1].shape[1] :])
-    time = max(mean.shape[1] for mean in means)
-
-    def padded(parts):
-        return np.concatenate([np.pad(x, [(0, 0), (0, time - x.shape[1]), (0, 0)][: x.ndim]) for x in parts])
-
-    return padded(means)[:, :STEPS], padded(masks)[:, :STEPS]
+def _latents(model, run, sequences, seed):
+    """Posterior means (batch, time, latent_dim) of some sequences, and the mask of their steps or `None`."""
+    batch = Batches(some_of(sequences, PATHS), PATHS, key=run.key)[0]
+    means, mask = model.encode(batch, seed=seed, verbose=0).mean, batch.get("mask")
+    if mask is not None:
+        mask = mask[:, -means.shape[1] :][:, :STEPS]  # without the frame that is given
+    return means[:, :STEPS], mask
 
 
 def _calibration(model, sequences, batches, seed, verbose):
