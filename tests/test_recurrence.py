@@ -1,4 +1,4 @@
-"""The time loop against the same steps written out."""
+"""The time loop against the same steps written out and differentiated automatically, part by part."""
 
 import keras
 import numpy as np
@@ -6,63 +6,115 @@ import pytest
 from keras import ops
 
 from tests.support import gradients, normal
-from zf_keras.loops.recurrence import Affine, recurrence
+from zf_keras.layers.auxiliary_decoder import AuxiliaryDecoder
+from zf_keras.loops.parts import Affine, clipped, draw, gated, leaky
+from zf_keras.loops.recurrence import recurrence
 from zf_keras.loops.scan import scan
+from zf_keras.models.srnn.srnn import residual_mean
+from zf_keras.models.variational_bilstm.variational_bilstm import DrawState, stop_gradient_where
+
+#: Sizes of what every step has: h and x are (batch, 4), the noise (batch, 2), the flag (batch, 1).
+SHAPES = {
+    "kernel": (4, 4),
+    "both": (4, 6),
+    "bias": (6,),
+    "wide": (8, 4),
+    "gates": (4, 8),
+    "h": (3, 4),
+    "c": (3, 2),
+}
 
 
-def step(weights, state, inputs):
-    """Two products, one of what the other gave; a flag among the inputs that takes no gradient."""
-    h, count = state
-    x, noise, flag = inputs
-    hidden = ops.tanh(x + weights["recurrent"](h))
-    z = weights["nested"][0](hidden) + noise
-    h = (
-        ops.where(ops.cast(flag, "bool"), ops.stop_gradient(h), h)
-        + ops.tanh(ops.sum(z, axis=-1, keepdims=True)) * hidden
-    )
-    return (h, count + 1.0), {"z": z, "h": h}
+def several(weights, state, x, noise, flag):
+    """Several inputs and results of one product, used several times; a product that nothing depends on."""
+    h, c = state
+    a, b = weights["both"](h)
+    weights["wide"](x, a)
+    after = a + weights["kernel"](leaky(x)) + weights["wide"](h, a)
+    return (after, c), {"h": h, "a": a, "b": b, "after": after}
 
 
-@pytest.fixture
-def variables():
-    shapes = {"kernel": (4, 4), "out": (4, 2), "bias": (2,), "h": (3, 4), "x": (6, 3, 4), "noise": (6, 3, 2)}
-    return {name: keras.Variable(normal(*shape, seed=i), name=name) for i, (name, shape) in enumerate(shapes.items())}
+def activations(weights, state, x, noise, flag):
+    h, c = state
+    h = clipped(leaky(x + weights["kernel"](h)), 0.9)
+    return (h, c), h
 
 
-def run(variables, loop):
+def latent(weights, state, x, noise, flag):
+    h, c = state
+    z = draw(residual_mean(x, weights["kernel"](h)), noise)
+    return (x + weights["kernel"](h), z), [z]
+
+
+def lstm(weights, state, x, noise, flag):
+    h, c = state
+    new, c, _ = gated(weights["gates"](x) + weights["gates"](h), c)
+    return (h, c), new
+
+
+def stopped(weights, state, x, noise, flag):
+    h, c = state
+    h = x + weights["kernel"](stop_gradient_where(h, flag)) + h
+    return (h, c), h
+
+
+def state_drawn(cost):
+    decoder = AuxiliaryDecoder(2 if cost == "gaussian" else 4, 3, cost, clip=0.5)
+
+    def step(weights, state, x, noise, flag):
+        h, c = state
+        b = DrawState(decoder)(weights["kernel"](h), noise if cost == "gaussian" else x)
+        return (x + weights["kernel"](h), c), b
+
+    return step
+
+
+STEPS = {
+    "several": several,
+    "activations": activations,
+    "latent": latent,
+    "lstm": lstm,
+    "stopped": stopped,
+    "state drawn": state_drawn("gaussian"),
+    "state drawn, l2": state_drawn("l2"),
+}
+
+
+def run(step, variables, loop):
     v = {name: variable + 0.0 for name, variable in variables.items()}
-    weights = {"recurrent": Affine(v["kernel"]), "nested": [Affine(v["out"], v["bias"])]}
-    flag = ops.convert_to_tensor((np.arange(18).reshape(6, 3, 1) % 5 == 0).astype("float32"))
-    return loop(weights, (v["h"], ops.zeros((3, 1))), [v["x"], v["noise"], flag])
+    weights = {name: Affine(v[name]) for name in ("kernel", "wide", "gates")}
+    weights["both"] = Affine(v["both"], v["bias"], sizes=[4, 2])
+    time = len(v["x"])
+    flag = ops.convert_to_tensor((np.arange(3 * time).reshape(time, 3, 1) % 5 == 0).astype("float32"))
+    return loop(lambda w, s, inputs: step(w, s, *inputs), weights, (v["h"], v["c"]), (v["x"], v["noise"], flag))
 
 
-def written_out(weights, state, inputs):
+def written_out(step, weights, state, inputs):
     outputs = []
-    for t in range(6):
+    for t in range(len(inputs[0])):
         state, out = step(weights, state, [x[t] for x in inputs])
         outputs.append(out)
-    return state, {name: ops.stack([out[name] for out in outputs]) for name in outputs[0]}
+    return state, keras.tree.map_structure(lambda *x: ops.stack(x), *outputs)
 
 
-def test_values_and_gradients(variables):
+@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("time", [1, 6])
+def test_values_and_gradients(name, time):
+    shapes = SHAPES | {"x": (time, 3, 4), "noise": (time, 3, 2)}
+    variables = {name: keras.Variable(normal(*shape, seed=i)) for i, (name, shape) in enumerate(shapes.items())}
+
     def loss(loop):
-        (h, count), out = run(variables, loop)
-        return ops.sum(h**2) + ops.sum(count) + ops.sum(out["z"] ** 3) + ops.sum(ops.sin(out["h"]))
+        leaves = keras.tree.flatten(run(STEPS[name], variables, loop))
+        return sum(ops.sum(leaf * ops.convert_to_tensor(normal(*leaf.shape, seed=i))) for i, leaf in enumerate(leaves))
 
-    def looped(weights, state, inputs):
-        return recurrence(step, weights, state, inputs)
-
-    (h, count), out = run(variables, looped)
-    (expected_h, _), expected_out = run(variables, written_out)
-    np.testing.assert_allclose(h, expected_h, rtol=1e-5)
-    np.testing.assert_array_equal(count, np.full((3, 1), 6.0))
-    for name in out:
-        np.testing.assert_allclose(out[name], expected_out[name], rtol=1e-5)
+    found, expected = (keras.tree.flatten(run(STEPS[name], variables, loop)) for loop in (recurrence, written_out))
+    for actual, value in zip(found, expected, strict=True):
+        np.testing.assert_allclose(actual, value, rtol=1e-5, atol=1e-6)
     each = list(variables.values())
-    pairs = zip(each, gradients(lambda: loss(looped), each), gradients(lambda: loss(written_out), each), strict=True)
-    for variable, actual, expected in pairs:
-        np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5, err_msg=variable.name)
-        assert expected.any()
+    derivatives = [gradients(lambda loop=loop: loss(loop), each) for loop in (recurrence, written_out)]
+    for variable, actual, value in zip(variables, *derivatives, strict=True):
+        np.testing.assert_allclose(actual, value, rtol=1e-4, atol=1e-5, err_msg=variable)
+    assert sum(value.any() for value in derivatives[1]) >= 3
 
 
 @pytest.mark.parametrize("reverse", [False, True])

@@ -75,7 +75,7 @@ def test_where_keras_is_faster_its_loop_runs(monkeypatch):
     def refused(*args):
         raise AssertionError
 
-    monkeypatch.setattr(module, "lstm", refused)
+    monkeypatch.setattr(module, "recurrence", refused)
     monkeypatch.setitem(module.LEAST_UNITS, keras.config.backend(), 5)
     ours, theirs = layers(4, 3)
     np.testing.assert_allclose(ours(normal(2, 5, 3))[0], theirs(normal(2, 5, 3))[0], rtol=1e-6)

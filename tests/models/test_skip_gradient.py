@@ -107,5 +107,5 @@ def test_the_drawn_mask():
 def test_stop_gradient_where():
     x = keras.Variable(np.ones((2, 3), "float32"))
     where = np.array([[True], [False]])
-    (gradient,) = gradients(lambda: ops.sum(stop_gradient_where(ops.convert_to_tensor(where), x + 0.0)), [x])
+    (gradient,) = gradients(lambda: ops.sum(stop_gradient_where(x + 0.0, ops.convert_to_tensor(where))), [x])
     np.testing.assert_array_equal(gradient, [[0, 0, 0], [1, 1, 1]])

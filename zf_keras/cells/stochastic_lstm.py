@@ -7,9 +7,10 @@ from keras import ops
 
 from zf_keras.arguments import check_bool, check_non_negative_int, check_positive, check_size, check_units, optional
 from zf_keras.layers.network import GaussianNetwork, split_gaussian
-from zf_keras.loops.lstm import scaled
+from zf_keras.loops.parts import Affine, scaled
+from zf_keras.loops.recurrence import recurrence
 from zf_keras.loops.scan import swap_time_and_batch
-from zf_keras.loops.stochastic_lstm import StepInputs, StepWeights, step, stochastic_lstm
+from zf_keras.loops.stochastic_lstm import StepInputs, StepWeights, step
 from zf_keras.probability import Gaussian
 
 
@@ -116,11 +117,11 @@ class StochasticLSTMCell(keras.layers.Layer):
         latent_kernel = scaled(self._cast(self.kernel)[self.features :])
         if self.projection is not None:
             latent_kernel = ops.matmul(self._cast(self.projection.kernel), latent_kernel)
+        recurrent = ops.concatenate([scaled(self._cast(self.recurrent_kernel)), hidden_kernel], axis=-1)
         return StepWeights(
-            recurrent=ops.concatenate([scaled(self._cast(self.recurrent_kernel)), hidden_kernel], axis=-1),
-            latent_kernel=latent_kernel,
-            params=self._cast(network.linear.kernel),
-            params_bias=self._cast(network.linear.bias),
+            recurrent=Affine(recurrent, sizes=[4 * self.units, self.hidden_units]),
+            latent=Affine(latent_kernel),
+            params=Affine(self._cast(network.linear.kernel), self._cast(network.linear.bias)),
         )
 
     def step_inputs(self, x, context, noise, network=None):
@@ -156,7 +157,7 @@ class StochasticLSTMCell(keras.layers.Layer):
             )
         x, context, noise = ops.split(inputs, [self.features, self.features + self.context_dim], axis=-1)
         context = context if self.context_dim else None
-        state, out = step(self.step_weights(), self.clip, tuple(states), self.step_inputs(x, context, noise))
+        state, out = self._step(self.step_weights(), tuple(states), self.step_inputs(x, context, noise))
         return ops.concatenate([out.h, out.z, out.params], axis=-1), list(state)
 
     def scan(self, x, context, noise, initial_state=None):
@@ -183,13 +184,12 @@ class StochasticLSTMCell(keras.layers.Layer):
         if context is not None:
             context = swap_time_and_batch(context)
         inputs = self.step_inputs(x, context, noise)
-        h, z, params, c_last = stochastic_lstm(self.step_weights(), inputs, initial_state, self.clip)
-        outputs = StochasticLSTMOutputs(
-            swap_time_and_batch(h),
-            swap_time_and_batch(z),
-            split_gaussian(swap_time_and_batch(params), None),
-        )
-        return outputs, (h[-1], c_last)
+        state, out = recurrence(self._step, self.step_weights(), tuple(initial_state), inputs)
+        h, z, params = swap_time_and_batch(out)
+        return StochasticLSTMOutputs(h, z, split_gaussian(params, None)), state
+
+    def _step(self, weights, state, inputs):
+        return step(weights, self.clip, state, inputs)
 
     @property
     def output_shape(self):

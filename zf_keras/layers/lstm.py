@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from zf_keras.loops.lstm import lstm, scaled
+from zf_keras.loops.parts import Affine, gated, scaled
+from zf_keras.loops.recurrence import recurrence
 from zf_keras.loops.scan import on_cpu, swap_time_and_batch
 
 #: From so many units on the gradient by hand is faster than Keras's loop on the CPU (measured by
@@ -23,5 +24,11 @@ class LSTM(keras.layers.LSTM):
             return super().inner_loop(sequences, initial_state, mask, training)
         kernel, recurrent, bias = (scaled(ops.cast(weight, self.compute_dtype)) for weight in self.cell.weights)
         gates = swap_time_and_batch(ops.matmul(sequences, kernel) + bias)
-        h, c_last = lstm(recurrent, gates, tuple(initial_state))
-        return h[-1], swap_time_and_batch(h), [h[-1], c_last]
+        state, h = recurrence(step, Affine(recurrent), tuple(initial_state), gates)
+        return state[0], swap_time_and_batch(h), list(state)
+
+
+def step(recurrent, state, gates):
+    h, c = state
+    h, c, _ = gated(gates + recurrent(h), c)
+    return (h, c), h

@@ -1,6 +1,5 @@
 """The networks f_p, f_q, f_a and f_o."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
@@ -8,7 +7,7 @@ from keras import ops
 
 from zf_keras.activations import clipped_leaky_relu
 from zf_keras.arguments import check_positive, check_positive_int, check_size, optional
-from zf_keras.loops.recurrence import Affine
+from zf_keras.loops.parts import Affine, clipped, leaky
 from zf_keras.probability import Gaussian, standard_normal
 
 
@@ -27,6 +26,9 @@ class Network(keras.layers.Layer):
     Returns:
         Tensor (..., output_dim).
     """
+
+    #: Bound of what the network gives inside a time loop, or `None`.
+    clip = None
 
     def __init__(self, output_dim, hidden_units=None, **kwargs):
         super().__init__(**kwargs)
@@ -64,7 +66,7 @@ class Network(keras.layers.Layer):
         kernel, bias, *linear = (ops.cast(weight, self.compute_dtype) for weight in weights)
         # Where there are inputs known before the loop, the bias is added with them.
         hidden = Affine(kernel, bias) if dim == kernel.shape[0] else Affine(kernel[:dim])
-        return NetworkStep(hidden, Affine(*linear), self.finish)
+        return NetworkStep(hidden, Affine(*linear), self.clip)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.output_dim)
@@ -124,12 +126,12 @@ class NetworkStep(NamedTuple):
 
     hidden: Affine  # of the inputs known inside the loop
     linear: Affine
-    finish: Callable
+    clip: float | None
 
     def __call__(self, x, precomputed=None):
-        """The network's output for x (batch, dim), and for further inputs, as `Network.precomputed` gave them."""
+        """Parameters (batch, output_dim) for x (batch, dim), and for inputs that `Network.precomputed` has read."""
         hidden = self.hidden(x) if precomputed is None else self.hidden(x) + precomputed
-        return self.finish(self.linear(clipped_leaky_relu(hidden)))
+        return clipped(self.linear(leaky(hidden)), self.clip)
 
 
 class StandardNormal(keras.layers.Layer):
@@ -152,4 +154,4 @@ class StandardNormal(keras.layers.Layer):
         return (None, None, self.dim)
 
     def for_loop(self, dim):
-        return lambda x, precomputed=None: self.call(x)
+        return lambda x, precomputed=None: ops.concatenate(self.call(x), axis=-1)

@@ -15,18 +15,36 @@ import keras
 from keras import ops
 
 from zf_keras.arguments import check_bool
-from zf_keras.layers.network import Network
+from zf_keras.layers.network import Network, split_gaussian
+from zf_keras.loops.parts import Part, draw
 from zf_keras.loops.recurrence import recurrence
 from zf_keras.loops.scan import swap_time_and_batch
 from zf_keras.models.arguments import OfLatent, documented
 from zf_keras.models.latent import LatentModel, LatentSteps, previous
-from zf_keras.probability import Gaussian, reparametrized
 
 
 class Context(NamedTuple):
     d: Any  # (batch, time, units)
     a: Any  # (batch, time, units)
     last: Any  # the state of the deterministic LSTM after the last step
+
+
+class ResidualMean(Part):
+    """(mu_p + mu, log sigma^2), from (mu_p, ...) and (mu, log sigma^2), each on the last axis."""
+
+    def forward(self, prior, params):
+        mean, log_variance = ops.split(params, 2, axis=-1)
+        return (ops.concatenate([ops.split(prior, 2, axis=-1)[0] + mean, log_variance], axis=-1),)
+
+    def gradient(self, arguments, results):
+        return (), self.back
+
+    def back(self, slopes, d):
+        d_mean = ops.split(d, 2, axis=-1)[0]
+        return ops.concatenate([d_mean, ops.zeros_like(d_mean)], axis=-1), d
+
+
+residual_mean = ResidualMean()
 
 
 @documented(layers="of the recurrence and, with `smoothing`, of the backward LSTM")
@@ -89,7 +107,8 @@ class SRNN(LatentModel):
         z = ops.zeros_like(noise[:, 0])
         weights = self.step_weights("posterior")
         last_z, out = recurrence(self.transition, weights, z, swap_time_and_batch([noise, *known]))
-        z, (q, *p) = swap_time_and_batch(out)
+        z, params = swap_time_and_batch(out)
+        q, *p = (split_gaussian(each, None) for each in params)
         p = p[0] if p else self.prior_network(ops.concatenate([previous(z), d], axis=-1))
         output = self.head(ops.concatenate([z, d], axis=-1))  # p(y_t) = f_o([z_t, d_t])
         return self.latent_steps(sequences, output, p, q, z), (last, last_z)
@@ -102,8 +121,8 @@ class SRNN(LatentModel):
         noise, *known = inputs
         drawn_from, *p = (network(z, of_network) for network, of_network in zip(weights, known, strict=True))
         if p:
-            drawn_from = Gaussian(p[0].mean + drawn_from.mean, drawn_from.log_variance)
-        z = reparametrized(*drawn_from, noise) if latent is None else latent
+            drawn_from = residual_mean(p[0], drawn_from)
+        z = draw(drawn_from, noise) if latent is None else latent
         return z, (z, [drawn_from, *p])
 
     def initial_state(self, batch_size):
@@ -124,7 +143,8 @@ class SRNN(LatentModel):
         else:  # d_t is known, and the state of its LSTM stays where it is
             d, a = context
             known = [self.posterior.precomputed(a)] + [self.prior_network.precomputed(d)] * self.residual_posterior
-        z, (_, (q, *p)) = self.transition(weights, z_before, [noise, *known], latent)
+        z, (_, params) = self.transition(weights, z_before, [noise, *known], latent)
+        q, *p = (split_gaussian(each, None) for each in params)
         if context is None:
             p, q = [q], None
         p = p[0] if p else self.prior_network(ops.concatenate([z_before, d], axis=-1))

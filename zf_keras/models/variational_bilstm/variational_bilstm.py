@@ -17,8 +17,10 @@ import keras
 from keras import ops
 
 from zf_keras.arguments import check_choice, check_non_negative, check_probability
-from zf_keras.cells.split_lstm import SplitLSTMCell, lstm_step
+from zf_keras.cells.split_lstm import SplitLSTMCell
 from zf_keras.layers.auxiliary_decoder import AuxiliaryDecoder
+from zf_keras.layers.network import split_gaussian
+from zf_keras.loops.parts import Part, draw, gated, joined
 from zf_keras.loops.recurrence import recurrence
 from zf_keras.loops.scan import swap_time_and_batch
 from zf_keras.models.arguments import OfLatent, documented
@@ -26,9 +28,45 @@ from zf_keras.models.latent import LatentModel, LatentSteps, nonzero, previous
 from zf_keras.probability import float32, reparametrized
 
 
-def stop_gradient_where(where, x):
-    """`x`, with its gradient stopped where `where` is 1, not where it is 0; nowhere if it is `None`."""
-    return x if where is None else ops.where(ops.cast(where, "bool"), ops.stop_gradient(x), x)
+class StopGradientWhere(Part):
+    """x, with its gradient stopped where the other argument, (..., 1), is 1, not where it is 0."""
+
+    reads_arguments = (1,)
+
+    def forward(self, x, where):
+        return (ops.where(ops.cast(where, "bool"), ops.stop_gradient(x), x),)
+
+    def gradient(self, arguments, results):
+        return 1 - arguments[1], lambda kept, d: (d * kept, None)
+
+
+class DrawState(Part):
+    """b~_t from the parameters of p(b_t | z_t) and standard-normal noise."""
+
+    reads_arguments = (0, 1)
+
+    def __init__(self, decoder):
+        self.decoder = decoder
+
+    def forward(self, params, noise):
+        return (ops.cast(reparametrized(*self.decoder.gaussian(params), float32(noise)), params.dtype),)
+
+    def gradient(self, arguments, results):
+        params, noise = arguments
+        mean, log_variance = self.decoder.gaussian(params)
+        sigma = ops.exp(0.5 * log_variance)
+        slopes = [1 - ops.square(mean), 0.5 * sigma * float32(noise)]
+        slopes = joined(slopes[: params.shape[-1] // noise.shape[-1]])
+        if self.decoder.clip is not None:
+            slopes = ops.where(ops.abs(float32(params)) < self.decoder.clip, slopes, 0.0)
+        return [ops.cast(each, params.dtype) for each in (slopes, sigma)], self.back
+
+    def back(self, slopes, d):
+        slopes, sigma = slopes
+        return joined([d] * (slopes.shape[-1] // d.shape[-1])) * slopes, d * sigma
+
+
+stop_gradient_where = StopGradientWhere()
 
 
 @documented(
@@ -134,16 +172,21 @@ class VariationalBiLSTM(LatentModel):
 
     def infer(self, x, context, sequences, noise, training):
         b, skip, terms = context, self._skip(ops.shape(x)[:2], training), {}
+
+        def stopped(x):
+            return x if skip is None else stop_gradient_where(x, skip)
+
         # q(z_t) = f_q([h_{t-1}, b_t]),  b~_t ~ p(b_t | z_t),  h_t = LSTM([x_t, z_t, b~_t], h_{t-1})
-        known = [self.cell.precomputed_gates(x), self.posterior.precomputed(stop_gradient_where(skip, b)), noise]
+        known = [self.cell.precomputed_gates(x), self.posterior.precomputed(stopped(b)), *self._split(noise)]
         known += [] if skip is None else [skip]
         state, _ = self.initial_state(ops.shape(x)[0])
         weights = self.step_weights("posterior")
         state, out = recurrence(self.transition, weights, state, swap_time_and_batch(known))
         h, z, q, b_drawn, b_params = swap_time_and_batch(out)
+        q = split_gaussian(q, None)
         h_before = previous(h)
         # p(z_t) = f_p(h_{t-1})
-        p = self.prior_network(stop_gradient_where(skip, h_before))
+        p = self.prior_network(stopped(h_before))
         # p(y_t) = f_o([h_t, b~_t])
         top, upper_state = self.run_upper(h, training)
         output = self.head(ops.concatenate([top, b_drawn], axis=-1))
@@ -170,14 +213,17 @@ class VariationalBiLSTM(LatentModel):
         """From (h_{t-1}, c_{t-1}) to (h_t, c_t); z_t is drawn from the network of `weights`."""
         loop_gates, network, auxiliary = weights
         h, c = state
-        gates, known, noise, *skip = inputs
-        drawn_from = network(stop_gradient_where(skip[0], h) if skip else h, known)
-        z = reparametrized(*drawn_from, noise[..., : self.latent_dim]) if latent is None else latent
+        gates, known, noise, state_noise, *skip = inputs
+        drawn_from = network(stop_gradient_where(h, *skip) if skip else h, known)
+        z = draw(drawn_from, noise) if latent is None else latent
         b_params = auxiliary(z)
-        b = reparametrized(*self.auxiliary_decoder.gaussian(b_params), float32(noise[..., self.latent_dim :]))
-        b = ops.cast(b, self.compute_dtype)
-        h, c = lstm_step(gates + loop_gates(ops.concatenate([z, b, h], axis=-1)), c)
+        b = DrawState(self.auxiliary_decoder)(b_params, state_noise)
+        h, c, _ = gated(gates + loop_gates(z, b, h), c)
         return (h, c), (h, z, drawn_from, b, b_params)
+
+    def _split(self, noise):
+        """The noise of z_t, and that of b~_t."""
+        return ops.split(noise, [self.latent_dim], axis=-1)
 
     def step_weights(self, source="prior"):
         network = self.prior_network if source == "prior" else self.posterior
@@ -188,8 +234,9 @@ class VariationalBiLSTM(LatentModel):
         state, upper_state = state
         h_before = state[0]
         known = None if context is None else self.posterior.precomputed(context)
-        inputs = (self.cell.precomputed_gates(x), known, noise)
+        inputs = (self.cell.precomputed_gates(x), known, *self._split(noise))
         state, (h, z, drawn_from, b, _) = self.transition(weights, state, inputs, latent)
+        drawn_from = split_gaussian(drawn_from, None)
         p, q = (drawn_from, None) if context is None else (self.prior_network(h_before), drawn_from)
         top, upper_state = self.upper.step(h, upper_state)
         return LatentSteps(self.head(ops.concatenate([top, b], axis=-1)), p, q, z, {}), (state, upper_state)

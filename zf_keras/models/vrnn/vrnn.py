@@ -17,12 +17,13 @@ from keras import ops
 
 from zf_keras.activations import clipped_leaky_relu
 from zf_keras.arguments import check_choice
-from zf_keras.cells.split_lstm import SplitLSTMCell, lstm_step
-from zf_keras.loops.recurrence import Affine, recurrence
+from zf_keras.cells.split_lstm import SplitLSTMCell
+from zf_keras.layers.network import split_gaussian
+from zf_keras.loops.parts import Affine, draw, gated, leaky
+from zf_keras.loops.recurrence import recurrence
 from zf_keras.loops.scan import swap_time_and_batch
 from zf_keras.models.arguments import OfLatent, documented
 from zf_keras.models.latent import LatentModel, LatentSteps
-from zf_keras.probability import reparametrized
 
 
 @documented(
@@ -83,6 +84,7 @@ class VRNN(LatentModel):
         weights = self.step_weights("posterior")
         state, out = recurrence(self.transition, weights, state, swap_time_and_batch(known))
         h, z, features_z, q = swap_time_and_batch(out)
+        q = split_gaussian(q, None)
         p = self.prior_network(h)  # p(z_t) = f_p(h_t)
         top, upper_state = self.run_upper(h, training)
         output = self.head(ops.concatenate([features_z, top], axis=-1))  # p(y_t) = f_o([phi_z(z_t), h_t])
@@ -93,10 +95,10 @@ class VRNN(LatentModel):
         loop_gates, network, features_of = weights
         h, c, features_z = state
         gates, known, noise = inputs
-        h, c = lstm_step(gates + loop_gates(ops.concatenate([features_z, h], axis=-1)), c)
+        h, c, _ = gated(gates + loop_gates(features_z, h), c)
         drawn_from = network(h, known)
-        z = reparametrized(*drawn_from, noise) if latent is None else latent
-        features_z = clipped_leaky_relu(features_of(z))
+        z = draw(drawn_from, noise) if latent is None else latent
+        features_z = leaky(features_of(z))
         return (h, c, features_z), (h, z, features_z, drawn_from)
 
     def initial_state(self, batch_size):
@@ -114,6 +116,7 @@ class VRNN(LatentModel):
         known = None if context is None else self.posterior.precomputed(context)
         inputs = (self.cell.precomputed_gates(self.features_x(x)), known, noise)
         state, (h, z, features_z, drawn_from) = self.transition(weights, state, inputs, latent)
+        drawn_from = split_gaussian(drawn_from, None)
         p, q = (drawn_from, None) if context is None else (self.prior_network(h), drawn_from)
         top, upper_state = self.upper.step(h, upper_state)
         output = self.head(ops.concatenate([features_z, top], axis=-1))
