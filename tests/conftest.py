@@ -88,6 +88,7 @@ TRACED = (
     "test_benchmarks.py::test_quick_run",
     "test_docstrings.py::test_docs_of_export",
     "test_export.py",
+    "test_xla.py",
     "tuning",
     "zoo/test_resume.py",
     "zoo/test_speech.py",

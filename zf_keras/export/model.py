@@ -21,6 +21,7 @@ from zf_keras._private import all_layers
 from zf_keras.arguments import check_choice
 from zf_keras.files import whole_folder
 from zf_keras.heads import DistributionHead
+from zf_keras.loops.xla import portable
 
 FORMATS = ("tf_saved_model", "onnx", "litert")
 
@@ -128,7 +129,7 @@ def _write(model, folder, format):
     from zf_keras.export.files import HELD, write_files
     from zf_keras.export.saved_model import write_saved_model
 
-    with _without_cudnn(model):
+    with _without_cudnn(model), portable():
         table = endpoints(model)
         if format == "tf_saved_model":
             outputs = write_saved_model(model, table, folder)

@@ -6,6 +6,7 @@ from keras import ops
 from zf_keras.loops.parts import Affine, gated, scaled
 from zf_keras.loops.recurrence import recurrence
 from zf_keras.loops.scan import on_cpu, swap_time_and_batch
+from zf_keras.loops.xla import uses_xla
 
 #: From so many units on the gradient by hand is faster than Keras's loop on the CPU (measured by
 #: `benchmarks.training_step`): on TensorFlow the memory that it writes costs small layers more than it saves.
@@ -20,10 +21,11 @@ class LSTM(keras.layers.LSTM):
     """
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
-        if mask is not None or self.units < LEAST_UNITS[keras.config.backend()] or not on_cpu():
+        small = self.units < LEAST_UNITS[keras.config.backend()] and not uses_xla(self.units)
+        if mask is not None or small or not on_cpu():
             return super().inner_loop(sequences, initial_state, mask, training)
         kernel, recurrent, bias = (scaled(ops.cast(weight, self.compute_dtype)) for weight in self.cell.weights)
-        gates = swap_time_and_batch(ops.matmul(sequences, kernel) + bias)
+        gates = ops.matmul(swap_time_and_batch(sequences), kernel) + bias
         state, h = recurrence(step, Affine(recurrent), tuple(initial_state), gates)
         return state[0], swap_time_and_batch(h), list(state)
 

@@ -13,6 +13,7 @@ from keras import ops
 
 from zf_keras.loops.parts import Affine, Traced
 from zf_keras.loops.scan import scan
+from zf_keras.loops.xla import by_xla, uses_xla
 
 
 class Call(NamedTuple):
@@ -108,7 +109,8 @@ def recurrence(step, weights, state, inputs):
 
         return tuple(results), gradient
 
-    results = run(*keras.tree.flatten(nests))
+    widest = max(x.shape[-1] for x in keras.tree.flatten(state))
+    results = (by_xla(run) if uses_xla(widest) else run)(*keras.tree.flatten(nests))
     count = len(tape.after)
     return (
         keras.tree.pack_sequence_as(state, results[:count]),

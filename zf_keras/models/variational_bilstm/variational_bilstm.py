@@ -177,11 +177,11 @@ class VariationalBiLSTM(LatentModel):
             return x if skip is None else stop_gradient_where(x, skip)
 
         # q(z_t) = f_q([h_{t-1}, b_t]),  b~_t ~ p(b_t | z_t),  h_t = LSTM([x_t, z_t, b~_t], h_{t-1})
-        known = [self.cell.precomputed_gates(x), self.posterior.precomputed(stopped(b)), *self._split(noise)]
-        known += [] if skip is None else [skip]
-        state, _ = self.initial_state(ops.shape(x)[0])
-        weights = self.step_weights("posterior")
-        state, out = recurrence(self.transition, weights, state, swap_time_and_batch(known))
+        read = [x, stopped(b), noise] + ([] if skip is None else [skip])
+        x, b_stopped, noise, *skips = swap_time_and_batch(read)
+        known = [self.cell.precomputed_gates(x), self.posterior.precomputed(b_stopped), *self._split(noise), *skips]
+        state, _ = self.initial_state(ops.shape(b)[0])
+        state, out = recurrence(self.transition, self.step_weights("posterior"), state, known)
         h, z, q, b_drawn, b_params = swap_time_and_batch(out)
         q = split_gaussian(q, None)
         h_before = previous(h)

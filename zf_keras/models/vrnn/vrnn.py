@@ -80,9 +80,9 @@ class VRNN(LatentModel):
 
     def infer(self, x, context, sequences, noise, training):
         state, _ = self.initial_state(ops.shape(x)[0])
+        x, context, noise = swap_time_and_batch((x, context, noise))
         known = (self.cell.precomputed_gates(self.features_x(x)), self.posterior.precomputed(context), noise)
-        weights = self.step_weights("posterior")
-        state, out = recurrence(self.transition, weights, state, swap_time_and_batch(known))
+        state, out = recurrence(self.transition, self.step_weights("posterior"), state, known)
         h, z, features_z, q = swap_time_and_batch(out)
         q = split_gaussian(q, None)
         p = self.prior_network(h)  # p(z_t) = f_p(h_t)
