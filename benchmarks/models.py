@@ -20,9 +20,9 @@ class InTheCell(ZForcing):
         self.cell.scan = functools.partial(by_keras, loop)
 
 
-def by_keras(loop, x, context, noise):
+def by_keras(loop, x, context, noise, initial_state):
     """What `StochasticLSTMCell.scan` gives, by `keras.layers.RNN`."""
-    outputs, *state = loop(ops.concatenate([x, context, noise], axis=-1))
+    outputs, *state = loop(ops.concatenate([x, context, noise], axis=-1), initial_state=list(initial_state))
     return loop.cell.unpack(outputs), tuple(state)
 
 

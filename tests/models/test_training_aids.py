@@ -56,7 +56,7 @@ def test_the_first_layer_of_a_stochastic_recurrence_is_dropped_out_too():
     h = ops.ones((4, 5, 5))
     read = []
     model.upper.layers[0].call = lambda x, **kwargs: read.append(ops.convert_to_numpy(x)) or [x, x[:, 0], x[:, 0]]
-    model.run_upper(h, True)
+    model.run_upper(h, True, model.upper.initial_state(4))
     assert set(np.unique(read[0])) == {0.0, 2.0}
     model.run_upper(h, False)
     assert set(np.unique(read[1])) == {1.0}

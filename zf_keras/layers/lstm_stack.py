@@ -20,6 +20,7 @@ class LSTMStack(keras.layers.Layer):
 
     Call arguments:
         inputs: tensor (batch, time, features).
+        state: tuple of (h, c) of each layer before the first step. Defaults to zeros.
         training: bool. Whether to drop.
 
     Returns:
@@ -43,13 +44,13 @@ class LSTMStack(keras.layers.Layer):
             layer.build(input_shape)
             input_shape = (*input_shape[:-1], self.units)
 
-    def call(self, inputs, training=None):
-        states = []
-        for i, layer in enumerate(self.layers):
+    def call(self, inputs, state=None, training=None):
+        states, first = [], state or [None] * self.num_layers
+        for i, (layer, state) in enumerate(zip(self.layers, first, strict=True)):
             if i and training and self.dropout:
                 inputs = keras.random.dropout(inputs, self.dropout, seed=self.seed_generator)
-            inputs, *state = layer(inputs)
-            states.append(tuple(state))
+            inputs, *last = layer(inputs, initial_state=state and list(state))
+            states.append(tuple(last))
         return inputs, tuple(states)
 
     @property

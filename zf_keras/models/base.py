@@ -53,8 +53,8 @@ class SequenceModel(CheckedModel):
     What a model defines:
 
     - `build_networks(input_dim, target_dim)`: its layers; `head_input_dim`, where f_o reads more than `units` numbers.
-    - `context(x, y, mask, training)`: what it computes from a sequence without any latent; nothing by default.
-    - `infer(x, context, sequences, noise, training)`: `Steps` of a batch with its terms, and the last state.
+    - `context(x, y, mask, training, state)`: what it computes from a sequence without any latent; nothing by default.
+    - `infer(x, context, sequences, noise, training, state)`: `Steps` of a batch with its terms, and the last state.
     - `initial_state(batch_size)`, `step_weights(source)` and `step(weights, state, x, noise, context, latent)`: one
       step, for generation and filters.
     - `loss_weights`, where it has further terms; `same_features_reason` and `scores_inputs`, where they differ.
@@ -160,7 +160,7 @@ class SequenceModel(CheckedModel):
         stack.build((None, None, input_dim))
         return stack
 
-    def context(self, x, y, mask, training):
+    def context(self, x, y, mask, training, state=None):
         """What the model computes from a batch without any latent: a nest of tensors (batch, ...).
 
         Args:
@@ -168,6 +168,7 @@ class SequenceModel(CheckedModel):
             y: tensor (batch, time, target_dim), embedded targets.
             mask: tensor (batch, time), true where valid, or `None`.
             training: bool or `None`. Whether to drop.
+            state: as `infer` takes it, for recurrences that do not depend on the latent. Defaults to zeros.
         """
         return ()
 
@@ -175,7 +176,7 @@ class SequenceModel(CheckedModel):
         """What `step` reads of a context: a nest of tensors (batch, time, ...)."""
         return context
 
-    def infer(self, x, context, sequences, noise, training):
+    def infer(self, x, context, sequences, noise, training, state=None):
         """Per-step parameters and terms of a batch.
 
         Args:
@@ -184,6 +185,7 @@ class SequenceModel(CheckedModel):
             sequences: `Sequences`, what is scored.
             noise: tensor (batch, time, noise_dim).
             training: bool or `None`. Whether to drop.
+            state: the state before the first step, as of `initial_state`, which is the default.
 
         Returns:
             `Steps`, each (batch, time, ...), and the state after the last step.

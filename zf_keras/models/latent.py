@@ -135,9 +135,9 @@ class LatentModel(SequenceModel):
         zeros = ops.zeros((batch_size, self.units), dtype=self.compute_dtype)
         return (zeros, zeros), self.upper.initial_state(batch_size)
 
-    def run_upper(self, h, training):
+    def run_upper(self, h, training, state):
         """Outputs of the layers above for h (batch, time, units), and their last states."""
-        return self.upper(self.drop(h, training) if self.num_layers > 1 else h, training=training)
+        return self.upper(self.drop(h, training) if self.num_layers > 1 else h, state, training=training)
 
     # Terms, loss and metrics.
 
@@ -276,6 +276,6 @@ def nonzero(**weights):
     return {name: weight for name, weight in weights.items() if weight}
 
 
-def previous(h):
-    """h_{t-1} for every t, with h_0 = 0. h: (batch, time, units)."""
-    return ops.pad(h[:, :-1], ((0, 0), (1, 0), (0, 0)))
+def previous(first, h):
+    """h_{t-1} for every t, with `first` (batch, units) as h_0. h: (batch, time, units)."""
+    return ops.concatenate([first[:, None], h[:, :-1]], axis=1)

@@ -40,10 +40,10 @@ class RNN(SequenceModel):
     def build_networks(self, input_dim, target_dim):
         self.lstm = self.new_stack("lstm", input_dim)
 
-    def context(self, x, y, mask, training):
-        return self.lstm(x, training=training)
+    def context(self, x, y, mask, training, state=None):
+        return self.lstm(x, state, training=training)
 
-    def infer(self, x, context, sequences, noise, training):
+    def infer(self, x, context, sequences, noise, training, state=None):
         h, state = context
         output = self.head(h)  # p(y_t) = f_o(h_t)
         return Steps(output, {"nll": -self.head.log_prob(output, sequences.targets)}), state

@@ -91,8 +91,8 @@ class SRNN(LatentModel):
         self.prior_network = self.new_gaussian("prior", self.latent_dim + self.units)
         self.posterior = self.new_gaussian("posterior", self.latent_dim + self.units)
 
-    def context(self, x, y, mask, training):
-        d, last = self.lstm(x, training=training)
+    def context(self, x, y, mask, training, state=None):
+        d, last = self.lstm(x, state and state[0], training=training)
         seen = ops.concatenate([d, y], axis=-1)
         a = self.encoder(seen, mask=mask, training=training) if self.smoothing else self.encoder(seen)
         return Context(d, a, last)
@@ -100,16 +100,16 @@ class SRNN(LatentModel):
     def step_context(self, context):
         return context.d, context.a
 
-    def infer(self, x, context, sequences, noise, training):
+    def infer(self, x, context, sequences, noise, training, state=None):
         d, a, last = context
         # Without the residual the prior is not needed inside the loop.
         known = [self.posterior.precomputed(a)] + [self.prior_network.precomputed(d)] * self.residual_posterior
-        z = ops.zeros_like(noise[:, 0])
+        first = state[1] if state else ops.zeros_like(noise[:, 0])
         weights = self.step_weights("posterior")
-        last_z, out = recurrence(self.transition, weights, z, swap_time_and_batch([noise, *known]))
+        last_z, out = recurrence(self.transition, weights, first, swap_time_and_batch([noise, *known]))
         z, params = swap_time_and_batch(out)
         q, *p = (split_gaussian(each, None) for each in params)
-        p = p[0] if p else self.prior_network(ops.concatenate([previous(z), d], axis=-1))
+        p = p[0] if p else self.prior_network(ops.concatenate([previous(first, z), d], axis=-1))
         output = self.head(ops.concatenate([z, d], axis=-1))  # p(y_t) = f_o([z_t, d_t])
         return self.latent_steps(sequences, output, p, q, z), (last, last_z)
 

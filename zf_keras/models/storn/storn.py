@@ -51,13 +51,13 @@ class STORN(LatentModel):
         self.posterior = self.new_gaussian("posterior", self.units)
         self.lstm = self.new_stack("lstm", input_dim + self.latent_dim)
 
-    def context(self, x, y, mask, training):
+    def context(self, x, y, mask, training, state=None):
         r, _ = self.recognition(y, training=training)
         return r
 
-    def infer(self, x, context, sequences, noise, training):
+    def infer(self, x, context, sequences, noise, training, state=None):
         q, p, z = self.latent_of(noise, context)
-        h, state = self.lstm(ops.concatenate([x, z], axis=-1), training=training)
+        h, state = self.lstm(ops.concatenate([x, z], axis=-1), state, training=training)
         output = self.head(h)  # p(y_t) = f_o(h_t)
         return self.latent_steps(sequences, output, p, q, z), state
 

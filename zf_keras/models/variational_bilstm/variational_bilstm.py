@@ -165,12 +165,12 @@ class VariationalBiLSTM(LatentModel):
             self.state_decoder = decoder("state_decoder")
         self.build_upper()
 
-    def context(self, x, y, mask, training):
+    def context(self, x, y, mask, training, state=None):
         read = ops.concatenate([x[:, :1], y], axis=1)
         read_mask = None if mask is None else ops.concatenate([mask[:, :1], mask], axis=1)
         return self.backward_encoder(read, mask=read_mask, training=training)[:, : ops.shape(y)[1]]
 
-    def infer(self, x, context, sequences, noise, training):
+    def infer(self, x, context, sequences, noise, training, state=None):
         b, skip, terms = context, self._skip(ops.shape(x)[:2], training), {}
 
         def stopped(x):
@@ -180,15 +180,15 @@ class VariationalBiLSTM(LatentModel):
         read = [x, stopped(b), noise] + ([] if skip is None else [skip])
         x, b_stopped, noise, *skips = swap_time_and_batch(read)
         known = [self.cell.precomputed_gates(x), self.posterior.precomputed(b_stopped), *self._split(noise), *skips]
-        state, _ = self.initial_state(ops.shape(b)[0])
-        state, out = recurrence(self.transition, self.step_weights("posterior"), state, known)
+        first, upper_state = state or self.initial_state(ops.shape(b)[0])
+        state, out = recurrence(self.transition, self.step_weights("posterior"), first, known)
         h, z, q, b_drawn, b_params = swap_time_and_batch(out)
         q = split_gaussian(q, None)
-        h_before = previous(h)
+        h_before = previous(first[0], h)
         # p(z_t) = f_p(h_{t-1})
         p = self.prior_network(stopped(h_before))
         # p(y_t) = f_o([h_t, b~_t])
-        top, upper_state = self.run_upper(h, training)
+        top, upper_state = self.run_upper(h, training, upper_state)
         output = self.head(ops.concatenate([top, b_drawn], axis=-1))
         # p(b_t | z_t),  p(h_{t-1} | z_t),  |h_t|^2
         target = ops.stop_gradient if self.auxiliary_gradient == "target" else lambda x: x

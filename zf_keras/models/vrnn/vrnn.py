@@ -75,18 +75,18 @@ class VRNN(LatentModel):
         self.prior_network = self.new_prior(self.prior, self.units)
         self.build_upper()
 
-    def context(self, x, y, mask, training):
+    def context(self, x, y, mask, training, state=None):
         return self.features_y(y)
 
-    def infer(self, x, context, sequences, noise, training):
-        state, _ = self.initial_state(ops.shape(x)[0])
+    def infer(self, x, context, sequences, noise, training, state=None):
+        state, upper_state = state or self.initial_state(ops.shape(x)[0])
         x, context, noise = swap_time_and_batch((x, context, noise))
         known = (self.cell.precomputed_gates(self.features_x(x)), self.posterior.precomputed(context), noise)
         state, out = recurrence(self.transition, self.step_weights("posterior"), state, known)
         h, z, features_z, q = swap_time_and_batch(out)
         q = split_gaussian(q, None)
         p = self.prior_network(h)  # p(z_t) = f_p(h_t)
-        top, upper_state = self.run_upper(h, training)
+        top, upper_state = self.run_upper(h, training, upper_state)
         output = self.head(ops.concatenate([features_z, top], axis=-1))  # p(y_t) = f_o([phi_z(z_t), h_t])
         return self.latent_steps(sequences, output, p, q, z), (state, upper_state)
 

@@ -137,23 +137,24 @@ class ZForcing(LatentModel):
             self.backward_head = self.new_head("backward_head")
             self.backward_head.build((None, None, self.units))
 
-    def context(self, x, y, mask, training):
+    def context(self, x, y, mask, training, state=None):
         return self.backward_encoder(y, mask=mask, training=training)
 
-    def infer(self, x, context, sequences, noise, training):
+    def infer(self, x, context, sequences, noise, training, state=None):
         b, b_stopped, terms = context, ops.stop_gradient(context), {}
         # q(z_t) = f_q([h_{t-1}, b_t]),  h_t = LSTM_f([x_t, z_t], h_{t-1})
-        forward, state = self.cell.scan(x, b_stopped if self.auxiliary_gradient == "detached" else b, noise)
-        h_before, z, q = previous(forward.h), forward.z, forward.posterior
+        first, upper_state = state or self.initial_state(ops.shape(x)[0])
+        forward, state = self.cell.scan(x, b_stopped if self.auxiliary_gradient == "detached" else b, noise, first)
+        h_before, z, q = previous(first[0], forward.h), forward.z, forward.posterior
         # p(z_t) = f_p(h_{t-1})
         p = self.prior_network(ops.concatenate([h_before] + [x] * self.inputs_to_latent, axis=-1))
         # p(y_t) = f_o(h_t)
-        h, upper_state = self.run_upper(forward.h, training)
+        h, upper_state = self.run_upper(forward.h, training, upper_state)
         output = self.head(h)
         # p(b_t|z_t) = N(tanh mu, sigma^2),  (mu, log sigma^2) = f_a(z_t)
         if self.alpha:
-            seen = self.cell.scan(x, b_stopped, noise)[0] if self.auxiliary_gradient == "strict" else forward
-            seen = ops.concatenate([previous(seen.h), seen.z], axis=-1) if self.auxiliary == "zh" else seen.z
+            seen = self.cell.scan(x, b_stopped, noise, first)[0] if self.auxiliary_gradient == "strict" else forward
+            seen = ops.concatenate([previous(first[0], seen.h), seen.z], axis=-1) if self.auxiliary == "zh" else seen.z
             terms["aux_nll"] = self.auxiliary_decoder.nll(self.auxiliary_decoder(seen), b_stopped)
         # p(x_t|b_t) = f_b(b_t)
         if self.beta:
