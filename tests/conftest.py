@@ -84,6 +84,7 @@ TRACED = (
     "datasets",
     "export",
     "models/test_fivo.py::test_fit",
+    "models/test_segments.py::test_fit",
     "models/test_training.py::test_learns_the_digits",
     "test_benchmarks.py::test_quick_run",
     "test_docstrings.py::test_docs_of_export",

@@ -58,7 +58,7 @@ def test_the_first_layer_of_a_stochastic_recurrence_is_dropped_out_too():
     model.upper.layers[0].call = lambda x, **kwargs: read.append(ops.convert_to_numpy(x)) or [x, x[:, 0], x[:, 0]]
     model.run_upper(h, True, model.upper.initial_state(4))
     assert set(np.unique(read[0])) == {0.0, 2.0}
-    model.run_upper(h, False)
+    model.run_upper(h, False, model.upper.initial_state(4))
     assert set(np.unique(read[1])) == {1.0}
 
 

@@ -5,7 +5,9 @@ from keras import ops
 
 from zf_keras.arguments import check_rate, check_units
 from zf_keras.layers.lstm import LSTM
-from zf_keras.seeds import SeedGenerator
+from zf_keras.loops.scan import swap_time_and_batch
+from zf_keras.loops.segments import in_segments
+from zf_keras.seeds import SeedGenerator, seeds_of_steps
 
 
 @keras.saving.register_keras_serializable("zf_keras")
@@ -44,7 +46,25 @@ class LSTMStack(keras.layers.Layer):
             layer.build(input_shape)
             input_shape = (*input_shape[:-1], self.units)
 
+    #: Steps that are computed at a time in training, and again in its gradient; `None` for all. Set by the model.
+    segment_length = None
+
     def call(self, inputs, state=None, training=None):
+        if not training or self.segment_length is None:
+            return self._call(inputs, state, training)
+
+        def segment(state, inputs):
+            x, seeds = inputs
+            with self.seed_generator.given(seeds[0]):
+                x, state = self._call(swap_time_and_batch(x), state, training)
+            return state, swap_time_and_batch(x)
+
+        state = state or self.initial_state(ops.shape(inputs)[0])
+        seeds = seeds_of_steps(ops.shape(inputs)[1], self.seed_generator)
+        state, x = in_segments(segment, state, (swap_time_and_batch(inputs), seeds), self.segment_length)
+        return swap_time_and_batch(x), state
+
+    def _call(self, inputs, state, training):
         states, first = [], state or [None] * self.num_layers
         for i, (layer, state) in enumerate(zip(self.layers, first, strict=True)):
             if i and training and self.dropout:

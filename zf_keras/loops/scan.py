@@ -9,7 +9,7 @@ else:
     import tensorflow as tf
 
 
-def scan(step, state, inputs, reverse=False):
+def scan(step, state, inputs, reverse=False, parallel=True):
     """Runs `step` over the leading (time) axis.
 
     On TensorFlow, `keras.ops.scan` requires outputs with the structure of the state; this one does not.
@@ -20,16 +20,18 @@ def scan(step, state, inputs, reverse=False):
         inputs: nest of tensors (time, ...), of at least one step.
         reverse: bool. Whether to run from the last step to the first. The outputs stay in the order of
             the inputs. Defaults to `False`.
+        parallel: bool. Whether TensorFlow may begin a step before the one before it ends, which takes the memory of
+            several. Defaults to `True`.
 
     Returns:
         The state after the last step, and the outputs stacked to (time, ...).
     """
     if keras.config.backend() == "jax":
         return jax.lax.scan(step, state, inputs, reverse=reverse)
-    return _while_loop(step, state, inputs, reverse)
+    return _while_loop(step, state, inputs, reverse, parallel)
 
 
-def _while_loop(step, state, inputs, reverse):
+def _while_loop(step, state, inputs, reverse, parallel):
     flat_inputs = tf.nest.flatten(inputs)
     length = flat_inputs[0].shape[0] or tf.shape(flat_inputs[0])[0]
 
@@ -53,7 +55,11 @@ def _while_loop(step, state, inputs, reverse):
         return count + 1, state, written
 
     _, state, arrays = tf.while_loop(
-        lambda count, *_: count < length, body, (0, state, arrays), maximum_iterations=length
+        lambda count, *_: count < length,
+        body,
+        (0, state, arrays),
+        maximum_iterations=length,
+        parallel_iterations=10 if parallel else 1,
     )
     return state, tf.nest.pack_sequence_as(outputs, [a.stack() for a in arrays])
 

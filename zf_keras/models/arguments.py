@@ -18,6 +18,9 @@ OF_ALL = """\
             et al. 2016). Defaults to `0.0`.
         unknown_token: int or `None`. Token that is read instead of a hidden word; `None` for zeros instead of
             its embedding. Defaults to `None`.
+        segment_length: int or `None`. Steps that training computes at a time, and again in the gradient: a long
+            sequence then needs the memory of one segment, and up to half as much time again. The same gradients,
+            but for other draws of dropout. Defaults to `None`, all steps.
         seed: int or `None`. Seed of the initial weights and of the model's own random numbers.
 """
 OF_LATENT = """\
@@ -48,6 +51,7 @@ class OfAll(TypedDict, total=False):
     dropout: float
     word_dropout: float
     unknown_token: int | None
+    segment_length: int | None
     seed: int | None
     name: str
     dtype: Any

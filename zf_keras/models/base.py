@@ -32,6 +32,7 @@ from zf_keras.inference.passes import arrays, count_and_time
 from zf_keras.layers.lstm_stack import LSTMStack
 from zf_keras.models.arguments import signature
 from zf_keras.models.fitting import CheckedModel, check_only_x
+from zf_keras.models.segments import segmented_terms
 from zf_keras.presets.model import PresetsOfClass, from_preset, save_to_preset
 from zf_keras.seeds import SeedGenerator, seeded
 
@@ -91,6 +92,7 @@ class SequenceModel(CheckedModel):
         dropout=0.0,
         word_dropout=0.0,
         unknown_token=None,
+        segment_length=None,
         seed=None,
         **kwargs,
     ):
@@ -106,6 +108,7 @@ class SequenceModel(CheckedModel):
         self.num_layers = check_size("num_layers", num_layers)
         self.dropout = check_rate("dropout", dropout)
         self.word_dropout = check_rate("word_dropout", word_dropout)
+        self.segment_length = optional(check_size, "segment_length", segment_length)
         self.seed = optional(check_seed, "seed", seed)
         self.num_components = optional(check_size, "num_components", num_components)
         self.num_classes = optional(check_size, "num_classes", num_classes)
@@ -157,6 +160,7 @@ class SequenceModel(CheckedModel):
         stack = LSTMStack(
             self.units, self.num_layers, self.dropout, self.seed_generator, dtype=self.dtype_policy, name=name
         )
+        stack.segment_length = self.segment_length
         stack.build((None, None, input_dim))
         return stack
 
@@ -391,10 +395,17 @@ class SequenceModel(CheckedModel):
         x, y = self.read(sequences, training)
         if context is None:
             context = self.context(x, y, sequences.mask, training)
-        steps, _ = self.infer(x, context, sequences, noise, training)
+        if training and self.segment_length:
+            steps = self.steps_of(segmented_terms(self, x, context, sequences, noise, training))
+        else:
+            steps, _ = self.infer(x, context, sequences, noise, training)
         if sequences.mask is None:
             return steps
         return steps._replace(terms={k: ops.where(sequences.mask, v, 0.0) for k, v in steps.terms.items()})
+
+    def steps_of(self, terms):
+        """`Steps` of terms alone."""
+        return Steps(None, terms)
 
     def loss_terms(self, data, noise=None):
         """The terms of the loss, before their weights.

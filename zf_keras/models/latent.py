@@ -91,6 +91,12 @@ class LatentModel(SequenceModel):
                 "`bound='fivo'` takes single steps, which have no dropout between layers. "
                 f"Received: dropout={self.dropout}, num_layers={self.num_layers}."
             )
+        for name, given in (("bound", bound == "fivo"), ("bag_of_words", bag_of_words)):
+            if self.segment_length and given:
+                raise ValueError(
+                    f"`segment_length` is not for models with `{name}`, whose steps depend on one another otherwise. "
+                    f"Received: segment_length={self.segment_length}, {name}={given if name != 'bound' else bound!r}."
+                )
         if bag_of_words and not self.tokens:
             raise ValueError(f"`bag_of_words` needs a categorical output. Received: bag_of_words={bag_of_words}.")
 
@@ -120,6 +126,7 @@ class LatentModel(SequenceModel):
             dtype=self.dtype_policy,
             name="backward_encoder",
         )
+        encoder.lstm.segment_length = self.segment_length
         encoder.build((None, None, input_dim))
         return encoder
 
@@ -208,6 +215,9 @@ class LatentModel(SequenceModel):
         terms = {"nll": nll, "kl": kl, "fivo": -scores}
         if mask is not None:
             terms = {name: ops.where(mask, term, 0.0) for name, term in terms.items()}
+        return self.steps_of(terms)
+
+    def steps_of(self, terms):
         return LatentSteps(None, None, None, None, terms)
 
     def latent_steps(self, sequences, output, prior, posterior, latent, **terms):
