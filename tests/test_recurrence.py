@@ -84,7 +84,7 @@ def run(step, variables, loop):
     v = {name: variable + 0.0 for name, variable in variables.items()}
     weights = {name: Affine(v[name]) for name in ("kernel", "wide", "gates")}
     weights["both"] = Affine(v["both"], v["bias"], sizes=[4, 2])
-    flag = ops.cast(v["x"][..., :1] > 0.5, "float32")
+    flag = ops.cast(v["x"][..., :1] > 0.5, ops.dtype(v["x"]))
     return loop(lambda w, s, inputs: step(w, s, *inputs), weights, (v["h"], v["c"]), (v["x"], v["noise"], flag))
 
 
@@ -96,11 +96,15 @@ def written_out(step, weights, state, inputs):
     return state, keras.tree.map_structure(lambda *x: ops.stack(x), *outputs)
 
 
+def values_of(time, scale=1.0):
+    shapes = SHAPES | {"x": (time, 3, 4), "noise": (time, 3, 2)}
+    return {name: scale * normal(*shape, seed=i) for i, (name, shape) in enumerate(shapes.items())}
+
+
 @pytest.mark.parametrize("name", STEPS)
 @pytest.mark.parametrize("time", [1, 6])
 def test_values_and_gradients(name, time):
-    shapes = SHAPES | {"x": (time, 3, 4), "noise": (time, 3, 2)}
-    variables = {name: keras.Variable(normal(*shape, seed=i)) for i, (name, shape) in enumerate(shapes.items())}
+    variables = {name: keras.Variable(value) for name, value in values_of(time).items()}
 
     def loss(loop):
         leaves = keras.tree.flatten(run(STEPS[name], variables, loop))
@@ -114,6 +118,42 @@ def test_values_and_gradients(name, time):
     for variable, actual, value in zip(variables, *derivatives, strict=True):
         np.testing.assert_allclose(actual, value, rtol=1e-4, atol=1e-5, err_msg=variable)
     assert sum(value.any() for value in derivatives[1]) >= 3
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_half_precision(name):
+    """Products after the loop round otherwise than sums within it."""
+    variables = {name: keras.Variable(value) for name, value in values_of(5, 0.3).items()}
+
+    def loss(loop):
+        halved = {name: ops.cast(variable + 0.0, "bfloat16") for name, variable in variables.items()}
+        leaves = keras.tree.flatten(run(STEPS[name], halved, loop))
+        assert {ops.dtype(leaf) for leaf in leaves} == {"bfloat16"}
+        return sum(ops.sum(ops.cast(leaf, "float32")) for leaf in leaves)
+
+    each = list(variables.values())
+    derivatives = [gradients(lambda loop=loop: loss(loop), each) for loop in (recurrence, written_out)]
+    for variable, actual, value in zip(variables, *derivatives, strict=True):
+        np.testing.assert_allclose(actual, value, atol=0.03 * np.abs(value).max() + 1e-6, err_msg=variable)
+
+
+@pytest.mark.skipif(keras.config.backend() == "jax", reason="JAX has float64 only by a switch for the whole process")
+@pytest.mark.parametrize("name", STEPS.keys() - {"state drawn", "state drawn, l2", "stopped"})  # float32; no derivative
+def test_finite_differences_in_float64(name):
+    values = {name: value.astype("float64") for name, value in values_of(5, 0.3).items()}
+
+    def loss(values):
+        variables = {name: ops.convert_to_tensor(value) for name, value in values.items()}
+        return sum(ops.sum(ops.sin(leaf)) for leaf in keras.tree.flatten(run(STEPS[name], variables, recurrence)))
+
+    variables = {name: keras.Variable(value, dtype="float64") for name, value in values.items()}
+    derivatives = gradients(lambda: loss({name: v.value for name, v in variables.items()}), list(variables.values()))
+    for (variable, value), derivative in zip(values.items(), derivatives, strict=True):
+        for index in list(np.ndindex(value.shape))[::31]:
+            step = np.zeros_like(value)
+            step[index] = 1e-6
+            expected = (loss(values | {variable: value + step}) - loss(values | {variable: value - step})) / 2e-6
+            np.testing.assert_allclose(derivative[index], expected, rtol=1e-6, atol=1e-8, err_msg=variable)
 
 
 @pytest.mark.parametrize("reverse", [False, True])
