@@ -8,4 +8,4 @@ BOUND = 3.0
 
 def clipped_leaky_relu(x):
     """Leaky ReLU of slope 1/3, clipped to [-3, 3], as in the released code of Z-Forcing."""
-    return ops.clip(ops.maximum(x, SLOPE * x), -BOUND, BOUND)
+    return ops.clip(ops.leaky_relu(x, SLOPE), -BOUND, BOUND)
