@@ -138,7 +138,7 @@ def test_half_precision(name):
 
 
 @pytest.mark.skipif(keras.config.backend() == "jax", reason="JAX has float64 only by a switch for the whole process")
-@pytest.mark.parametrize("name", STEPS.keys() - {"state drawn", "state drawn, l2", "stopped"})  # float32; no derivative
+@pytest.mark.parametrize("name", ["several", "activations", "latent", "lstm"])  # the others: float32, no derivative
 def test_finite_differences_in_float64(name):
     values = {name: value.astype("float64") for name, value in values_of(5, 0.3).items()}
 
