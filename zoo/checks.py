@@ -43,6 +43,7 @@ TYPES = {
     "model.num_classes": int,
     "model.output_network": str,
     "model.clip": float,
+    "model.segment_length": int,
     "optimizer.class": str,
     "optimizer.learning_rate": float,
     "optimizer.global_clipnorm": float,
@@ -56,6 +57,7 @@ TYPES = {
     "schedule.learning_rate.decay": str,
     "schedule.learning_rate.by": float,
     "schedule.learning_rate.after": int,
+    "training.piece_length": int,
     "training.steps_per_epoch": int,
     "training.patience": int,
     "published.metric": str,
@@ -109,7 +111,7 @@ def check(recipe):
     model = {
         name: default
         for name, default in arguments_of(MODELS[values["model"]["class"]]).items()
-        if name not in ("kl_weight", "seed")
+        if name not in ("kl_weight", "seed", "num_streams")
     }
     optimizer = arguments_of(OPTIMIZERS[values["optimizer"]["class"]])
     accepted = {

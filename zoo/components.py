@@ -15,6 +15,7 @@ TRAINING = {
     "epochs": 100,
     "steps_per_epoch": None,  # updates between two validations and checkpoints; None: a pass over the data
     "patience": None,  # epochs without a better validation ELBO after which training stops; None: never
+    "piece_length": None,  # steps of a piece, batch_size streams side by side, states carried on; None: whole sequences
     "window": 50,  # batches that are sorted by length together
     "multiple": 1,  # steps that batches are padded to a multiple of
     "samples_every": 10,  # epochs between two drawings of samples for TensorBoard; 0: never
@@ -79,7 +80,10 @@ def new_model(recipe, steps_per_epoch, arguments):
     cls = MODELS[values.pop("class")]
     if values.get("output") == "categorical":
         values = arguments | values
-    values["seed"] = table(recipe, "training")["seed"]
+    training = table(recipe, "training")
+    values["seed"] = training["seed"]
+    if training["piece_length"]:
+        values["num_streams"] = training["batch_size"]
     kl_weight = recipe.values.get("schedule", {}).get("kl_weight")
     if isinstance(kl_weight, dict):
         initial = kl_weight["initial"]

@@ -25,7 +25,7 @@ import tomli_w
 
 from zf_keras import datasets
 from zf_keras.data import shards
-from zf_keras.datasets import Batches
+from zf_keras.datasets import Batches, Pieces
 from zf_keras.files import write_whole
 from zoo import checkpoints, components, metrics, recipes
 from zoo.machine import machine
@@ -152,13 +152,10 @@ class Run:
         return load_data(self.recipe, directory)
 
     def batches(self, sequences, training=False):
-        """`Batches` of a split: shuffled for training, else in order."""
-        settings = self.training
-        shared = {"key": self.key, "multiple": settings["multiple"]}
+        """`Batches` of a split: shuffled for training, else in order; `Pieces` where the recipe trains on them."""
         if training:
-            order = {"shuffle": True, "window": settings["window"], "seed": settings["seed"]}
-            return Batches(sequences, settings["batch_size"], **order, **shared)
-        return Batches(sequences, self.evaluation["batch_size"], **shared)
+            return training_batches(self.recipe, sequences)
+        return Batches(sequences, self.evaluation["batch_size"], key=self.key, multiple=self.training["multiple"])
 
     def steps_per_epoch(self, batches):
         return self.training["steps_per_epoch"] or len(batches)
@@ -242,6 +239,23 @@ class Run:
             raise RunError(f"{self.path(RESULTS)} can't be read: {error}. `evaluate` makes it again.") from error
 
 
+def training_batches(recipe, sequences):
+    """`Batches` or `Pieces` that a recipe trains on.
+
+    Raises:
+        ValueError: there are fewer pieces than streams.
+    """
+    settings, dataset = components.table(recipe, "training"), datasets.get(recipe.values["data"]["dataset"])
+    shared = {"key": dataset.key, "shuffle": True, "seed": settings["seed"]}
+    if settings["piece_length"]:
+        arguments = dataset.model_arguments(getattr(sequences, "manifest", None)) | recipe.values["model"]
+        token = arguments.get("start_token", 0)
+        return Pieces(sequences, settings["batch_size"], settings["piece_length"], start_token=token, **shared)
+    return Batches(
+        sequences, settings["batch_size"], window=settings["window"], multiple=settings["multiple"], **shared
+    )
+
+
 def check_new(directory):
     """Raises a `RunError` if there is something in a folder."""
     directory = Path(directory)
@@ -260,6 +274,7 @@ def check_data(recipe, data):
     key = datasets.get(recipe.values["data"]["dataset"]).key
     try:
         model.check_data(Batches(data.train, 1, key=key)[0])
+        training_batches(recipe, data.train)
     except ValueError as error:
         raise RunError(f"The model does not take the data: {error}") from error
 

@@ -44,10 +44,10 @@ batch_size = 250
 """
 
 
-def begin(directory):
+def begin(directory, *settings):
     path = directory.parent / "recipe.toml"
     path.write_text(RECIPE)
-    return Run.begin(directory, recipes.load(str(path)), small=False, data_directory=None)
+    return Run.begin(directory, recipes.load(str(path), settings=settings), small=False, data_directory=None)
 
 
 def weights(path):
@@ -132,3 +132,17 @@ def test_stopped_before_or_after_each_file_and_within_an_epoch(whole, tmp_path, 
     before = run.path(LAST).read_bytes()
     training.train(Run(run.directory), verbose=0)  # nothing is left to do
     assert run.path(LAST).read_bytes() == before
+
+
+def test_states_that_are_carried_on(tmp_path):
+    """Of two pieces an image: an epoch of three updates ends between the two."""
+    settings = "training.piece_length=4", "training.steps_per_epoch=3", "training.epochs=2", "model.dropout=0"
+    runs = []
+    for name, stops in (("whole", (None,)), ("stopped", (1, None))):
+        (tmp_path / name).mkdir()
+        runs.append(begin(tmp_path / name / "run", *settings))
+        for until in stops:
+            training.train(Run(runs[-1].directory), verbose=0, until=until)
+    assert_same(*runs)
+    state = [key for key in weights(runs[0].path(LAST)) if key.startswith("kept/")]
+    assert len(state) == 4

@@ -154,11 +154,12 @@ class Batches:
             return dataset
         import tensorflow as tf
 
-        signature = {}
-        for name, x in self[start].items():
-            shape = [None, x.shape[1] if self.one_length else None, *x.shape[2:]]
-            signature[name] = tf.TensorSpec(shape, tf.as_dtype(x.dtype))
+        signature = {name: tf.TensorSpec(self.shape(x), tf.as_dtype(x.dtype)) for name, x in self[start].items()}
         return tf.data.Dataset.from_generator(lambda: dataset, output_signature=signature).prefetch(2)
+
+    def shape(self, x):
+        """What is the same in the shapes of all batches like `x`; `None` where they differ."""
+        return (None, x.shape[1] if self.one_length else None, *x.shape[2:])
 
 
 def lengths_of(sequences):

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from zf_keras.data.sequences import KEYS
+from zf_keras.data.sequences import FIRST, KEYS
 
 # Past the one float32 overflows once squared; past the other training is slow or diverges.
 TOO_LARGE, LARGE = 1e15, 1e4
@@ -22,6 +22,7 @@ def check(data, head, features=None, check_inputs=False):
     """
     if not isinstance(data, dict):
         data = {"targets": data}
+    data = {key: value for key, value in data.items() if key != FIRST}
     unknown = sorted(set(data) - set(KEYS))
     if unknown:
         raise ValueError(f"Data may have the keys {', '.join(KEYS)}. Received the key {unknown[0]!r}.")
@@ -71,6 +72,22 @@ def _check_scale(key, values):
         warnings.warn(
             f"`{key}` holds numbers of more than 1e4: scale it to about 1, or training may diverge.", stacklevel=2
         )
+
+
+def check_streams(data, num_streams):
+    """Raises a `ValueError` if `data` is no batch of pieces of so many streams."""
+    first = data.get(FIRST) if isinstance(data, dict) else None
+    if first is None:
+        raise ValueError(
+            "A model with `num_streams` trains on `zf_keras.datasets.Pieces`: dicts with `first`, (batch,). "
+            "Received data without it."
+        )
+    rows = len(next(value for key, value in data.items() if key in KEYS and value is not None))
+    if rows != num_streams:
+        raise ValueError(f"A batch must have a row for each stream: num_streams={num_streams}. Received: {rows} rows.")
+    first = np.asarray(first)
+    if first.shape != (rows,) or not np.isin(first, (0, 1)).all():
+        raise ValueError(f"`first` must hold {rows} times 0 or 1 (or booleans). Received: shape={first.shape}.")
 
 
 def is_lagged(data):

@@ -10,6 +10,8 @@ import numpy as np
 from keras import ops
 
 KEYS = ("inputs", "targets", "mask")
+#: Of pieces of streams: (batch,) bool, true where a row does not go on from that of the batch before.
+FIRST = "first"
 
 
 class Sequences(NamedTuple):

@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 
 from zf_keras.data.batches import Batches, Mapped
+from zf_keras.data.pieces import Pieces
 from zf_keras.data.shard_writer import write_shards
 from zf_keras.data.shards import Shards
 from zf_keras.datasets import digits

@@ -21,6 +21,9 @@ OF_ALL = """\
         segment_length: int or `None`. Steps that training computes at a time, and again in the gradient: a long
             sequence then needs the memory of one segment, and up to half as much time again. The same gradients,
             but for other draws of dropout. Defaults to `None`, all steps.
+        num_streams: int or `None`. Trains on `zf_keras.datasets.Pieces` of so many streams: the state after each
+            piece is that before the next, without its gradient. What reads backwards begins anew at the end of each
+            piece. Everything but `fit` takes whole sequences. Defaults to `None`, every sequence is whole.
         seed: int or `None`. Seed of the initial weights and of the model's own random numbers.
 """
 OF_LATENT = """\
@@ -52,6 +55,7 @@ class OfAll(TypedDict, total=False):
     word_dropout: float
     unknown_token: int | None
     segment_length: int | None
+    num_streams: int | None
     seed: int | None
     name: str
     dtype: Any

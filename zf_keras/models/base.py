@@ -21,8 +21,8 @@ from zf_keras.arguments import (
     optional,
 )
 from zf_keras.compiled import compiled
-from zf_keras.data.checks import check, check_inputs_given
-from zf_keras.data.sequences import Sequences, is_concrete, sequences_of
+from zf_keras.data.checks import check, check_inputs_given, check_streams
+from zf_keras.data.sequences import FIRST, Sequences, is_concrete, sequences_of
 from zf_keras.export.model import export
 from zf_keras.heads import DistributionHead, get_head, without_void
 from zf_keras.inference.generation import forecast, generate
@@ -31,6 +31,7 @@ from zf_keras.inference.particles import step_scores
 from zf_keras.inference.passes import arrays, count_and_time
 from zf_keras.layers.lstm_stack import LSTMStack
 from zf_keras.models.arguments import signature
+from zf_keras.models.carried import CarriedState
 from zf_keras.models.fitting import CheckedModel, check_only_x
 from zf_keras.models.segments import segmented_terms
 from zf_keras.presets.model import PresetsOfClass, from_preset, save_to_preset
@@ -93,6 +94,7 @@ class SequenceModel(CheckedModel):
         word_dropout=0.0,
         unknown_token=None,
         segment_length=None,
+        num_streams=None,
         seed=None,
         **kwargs,
     ):
@@ -109,6 +111,7 @@ class SequenceModel(CheckedModel):
         self.dropout = check_rate("dropout", dropout)
         self.word_dropout = check_rate("word_dropout", word_dropout)
         self.segment_length = optional(check_size, "segment_length", segment_length)
+        self.num_streams = optional(check_size, "num_streams", num_streams)
         self.seed = optional(check_seed, "seed", seed)
         self.num_components = optional(check_size, "num_components", num_components)
         self.num_classes = optional(check_size, "num_classes", num_classes)
@@ -200,6 +203,10 @@ class SequenceModel(CheckedModel):
         """The state before the first step: a nest of tensors (batch_size, ...)."""
         raise NotImplementedError
 
+    def carried_state(self, batch_size):
+        """The state before the first step as `context` and `infer` take it: `initial_state`, where it has all of it."""
+        return self.initial_state(batch_size)
+
     def step_weights(self, source="prior"):
         """What `step` multiplies by, read and cast once before a loop.
 
@@ -246,7 +253,7 @@ class SequenceModel(CheckedModel):
     @seeded
     def build(self, input_shape):
         shapes = input_shape if isinstance(input_shape, dict) else {"targets": input_shape}
-        shapes = {key: tuple(shape) for key, shape in shapes.items() if key != "mask"}
+        shapes = {key: tuple(shape) for key, shape in shapes.items() if key not in ("mask", FIRST)}
         if not shapes:
             raise ValueError(f"`input_shape` needs a shape of `targets` or `inputs`. Received: {input_shape}.")
         rank, axes = (2, "(batch, time)") if self.tokens else (3, "(batch, time, features)")
@@ -274,6 +281,9 @@ class SequenceModel(CheckedModel):
             self.embedding.build((None, None, input_dim))
             input_dim = target_dim = self.embedding_dim
         self.build_networks(input_dim, target_dim)
+        self.kept = None
+        if self.num_streams:
+            self.kept = CarriedState(self.carried_state, self.num_streams * self.num_samples, name="carried_state")
         self._means = {name: keras.metrics.Mean(name=name) for name in self.metric_names()}
 
     @property
@@ -341,6 +351,11 @@ class SequenceModel(CheckedModel):
         check(data, self._head_template, features, self.scores_inputs)
         check_inputs_given(data, self.lagged)
 
+    def check_training_data(self, data):
+        if self.num_streams:
+            check_streams(data, self.num_streams)
+        self.check_data(data)
+
     def embed(self, frames):
         """Frames (..., features) or tokens (...) as the recurrences read them."""
         if self.tokens:
@@ -381,9 +396,12 @@ class SequenceModel(CheckedModel):
         sequences = self.sequences(data, training)
         if noise is None:
             noise = self.draw_noise(*ops.shape(sequences.targets)[:2], self.seed_generator)
-        return self.steps(sequences, noise, training=training)
+        if not training or not self.num_streams:
+            return self.steps(sequences, noise, training=training)
+        state = self.kept.before(ops.repeat(ops.cast(data[FIRST], "bool"), self.num_samples))
+        return self.steps(sequences, noise, training=training, state=state)
 
-    def steps(self, sequences, noise, context=None, training=None):
+    def steps(self, sequences, noise, context=None, training=None, state=None):
         """`Steps` of a batch, their terms zero at masked steps.
 
         Args:
@@ -391,14 +409,20 @@ class SequenceModel(CheckedModel):
             noise: tensor (batch, time, noise_dim).
             context: of `context`, if it is known. Defaults to `None`.
             training: bool or `None`. Whether to drop.
+            state: of `carried_state`, before the first step; that after the last is kept for the batch to come.
+                Defaults to `None`, the initial one, and nothing is kept.
         """
         x, y = self.read(sequences, training)
+        given = {} if state is None else {"state": state}
         if context is None:
-            context = self.context(x, y, sequences.mask, training)
+            context = self.context(x, y, sequences.mask, training, **given)
         if training and self.segment_length:
-            steps = self.steps_of(segmented_terms(self, x, context, sequences, noise, training))
+            terms, after = segmented_terms(self, x, context, sequences, noise, training, state)
+            steps = self.steps_of(terms)
         else:
-            steps, _ = self.infer(x, context, sequences, noise, training)
+            steps, after = self.infer(x, context, sequences, noise, training, **given)
+        if state is not None:
+            self.kept.keep(after)
         if sequences.mask is None:
             return steps
         return steps._replace(terms={k: ops.where(sequences.mask, v, 0.0) for k, v in steps.terms.items()})

@@ -10,6 +10,7 @@ import numpy as np
 
 from zf_keras._private import Model, is_validation
 from zf_keras.callbacks import SHOWN, Progress
+from zf_keras.data.batches import Batches
 from zf_keras.data.checks import is_lagged
 from zf_keras.data.streams import checked, finite, is_checked
 from zf_keras.files import whole_file
@@ -30,6 +31,10 @@ class CheckedModel(Model):
     def check_data(self, data):
         """Raises a `ValueError` that names what is wrong with `data`, an array or dict, if anything is."""
         raise NotImplementedError
+
+    def check_training_data(self, data):
+        """As `check_data`, of what `fit` reads."""
+        self.check_data(data)
 
     def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None, **kwargs):
         given = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, "weighted_metrics": weighted_metrics}
@@ -64,6 +69,7 @@ class CheckedModel(Model):
         check_only_x(y, sample_weight, class_weight)
         if validation_data is None and not validation_split:
             check_no_validation(callbacks)
+        shuffle = shuffle and not isinstance(x, Batches)  # which have their own order
         x = finite(x, "steps_per_epoch", kwargs)
         if not is_checked(x):
             callbacks = with_callback(callbacks, FiniteLoss())
@@ -161,7 +167,7 @@ def check_of_fit(model):
         nonlocal lagged
         before, model.lagged = model.lagged, True  # no matter what it was fitted on before
         try:
-            model.check_data(data)
+            model.check_training_data(data)
         except ValueError:
             model.lagged = before
             raise

@@ -97,6 +97,11 @@ class LatentModel(SequenceModel):
                     f"`segment_length` is not for models with `{name}`, whose steps depend on one another otherwise. "
                     f"Received: segment_length={self.segment_length}, {name}={given if name != 'bound' else bound!r}."
                 )
+        if self.num_streams and bound == "fivo":
+            raise ValueError(
+                "`num_streams` is not for models with `bound='fivo'`, whose particles each have a state. "
+                f"Received: num_streams={self.num_streams}."
+            )
         if bag_of_words and not self.tokens:
             raise ValueError(f"`bag_of_words` needs a categorical output. Received: bag_of_words={bag_of_words}.")
 
@@ -183,10 +188,10 @@ class LatentModel(SequenceModel):
     def sequences(self, data, training=False):
         return super().sequences(data, training and self.bound != "fivo")  # particles are not rows
 
-    def steps(self, sequences, noise, context=None, training=None):
+    def steps(self, sequences, noise, context=None, training=None, state=None):
         if training and self.bound == "fivo":
             return self._particle_steps(sequences)
-        return super().steps(sequences, noise, context, training)
+        return super().steps(sequences, noise, context, training, state)
 
     def _particle_steps(self, sequences):
         """`LatentSteps` of the terms alone: "nll" and "kl", means over the particles, and "fivo", what is minimised."""

@@ -9,8 +9,8 @@ from zf_keras.loops.segments import in_segments
 from zf_keras.seeds import seeds_of_steps
 
 
-def segmented_terms(model, x, context, sequences, noise, training):
-    """The terms of `infer`, (batch, time) nats each."""
+def segmented_terms(model, x, context, sequences, noise, training, state=None):
+    """The terms of `infer`, (batch, time) nats each, and the state after the last step."""
     varying, others = _by_axes(context)
     time_major = swap_time_and_batch([x, varying, noise])
     of_steps = [None if each is None else ops.swapaxes(each, 0, 1) for each in sequences]
@@ -26,9 +26,10 @@ def segmented_terms(model, x, context, sequences, noise, training):
             steps, state = model.infer(x, _joined(context, varying, others), sequences, noise, training, state)
         return state, {name: ops.swapaxes(term, 0, 1) for name, term in steps.terms.items()}
 
-    state = model.initial_state(ops.shape(x)[0])
-    _, terms = in_segments(segment, state, (time_major, given, seeds), model.segment_length)
-    return {name: ops.swapaxes(term, 0, 1) for name, term in terms.items()}
+    if state is None:
+        state = model.carried_state(ops.shape(x)[0])
+    state, terms = in_segments(segment, state, (time_major, given, seeds), model.segment_length)
+    return {name: ops.swapaxes(term, 0, 1) for name, term in terms.items()}, state
 
 
 def _by_axes(context):

@@ -52,14 +52,17 @@ class STORN(LatentModel):
         self.lstm = self.new_stack("lstm", input_dim + self.latent_dim)
 
     def context(self, x, y, mask, training, state=None):
-        r, _ = self.recognition(y, training=training)
-        return r
+        return self.recognition(y, state and state[1], training=training)
+
+    def step_context(self, context):
+        return context[0]
 
     def infer(self, x, context, sequences, noise, training, state=None):
-        q, p, z = self.latent_of(noise, context)
-        h, state = self.lstm(ops.concatenate([x, z], axis=-1), state, training=training)
+        r, last = context
+        q, p, z = self.latent_of(noise, r)
+        h, state = self.lstm(ops.concatenate([x, z], axis=-1), state and state[0], training=training)
         output = self.head(h)  # p(y_t) = f_o(h_t)
-        return self.latent_steps(sequences, output, p, q, z), state
+        return self.latent_steps(sequences, output, p, q, z), (state, last)
 
     def latent_of(self, noise, context=None, latent=None):
         """q(z_t) = f_q(r_t), where r_t is known, p(z_t) = N(0, I), and z_t: of one or all steps."""
@@ -69,6 +72,9 @@ class STORN(LatentModel):
 
     def initial_state(self, batch_size):
         return self.lstm.initial_state(batch_size)
+
+    def carried_state(self, batch_size):
+        return self.initial_state(batch_size), self.recognition.initial_state(batch_size)
 
     def step(self, weights, state, x, noise, context=None, latent=None):
         q, p, z = self.latent_of(noise, context, latent)
