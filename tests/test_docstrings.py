@@ -92,6 +92,11 @@ def test_docs_of_presets(tmp_path, monkeypatch):
     assert names["text"].startswith("ab")
 
 
+def test_docs_of_long_sequences():
+    names = names_of_docs("long_sequences.md")
+    assert len(names["pieces"]) == 11 and len(names["history"].history["loss"]) == 2
+
+
 @pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="what it runs is TensorFlow's, and is run there")
 def test_docs_of_export(tmp_path, monkeypatch):
     """With one ONNX file, and the SavedModel loaded once: the rest is in test_export.py."""

@@ -12,7 +12,7 @@ if keras.config.backend() == "tensorflow":
 
 #: Units for which XLA is faster on the CPU (measured by `benchmarks.training_step`). Smaller models are not worth the
 #: second or two that it compiles for, and larger ones spend their time in products, which TensorFlow's own are best at.
-UNITS = range(64, 512)
+UNITS = range(64, 1024)
 
 _portable = contextvars.ContextVar("portable", default=False)
 
