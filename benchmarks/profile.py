@@ -23,7 +23,9 @@ from benchmarks.training_step import SIZES, make_model, train_step
 PRODUCT = re.compile(r"matmul|dot|ynn|gemm|conv", re.IGNORECASE)
 #: Names of an operation of TensorFlow ("path:Kind") or of XLA ("fusion.3"): others are of the runtime around them.
 OPERATION = re.compile(r"^[\w/.-]+(:_?[A-Z]\w+)?$")
-AROUND = re.compile(r"^(while|call|conditional|python|one_step|FunctionRun|MemoryAllocation|MemoryDeallocation|BlockUntilReady|ParallelFor|XlaLaunch|Await|Eager)|Execut|::")
+AROUND = re.compile(
+    r"^(while|call|conditional|python|one_step|FunctionRun|MemoryAllocation|MemoryDeallocation|BlockUntilReady|ParallelFor|XlaLaunch|Await|Eager)|Execut|::"
+)
 
 
 def events(run):

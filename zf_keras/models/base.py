@@ -175,7 +175,8 @@ class SequenceModel(CheckedModel):
             y: tensor (batch, time, target_dim), embedded targets.
             mask: tensor (batch, time), true where valid, or `None`.
             training: bool or `None`. Whether to drop.
-            state: as `infer` takes it, for recurrences that do not depend on the latent. Defaults to zeros.
+            state: of `carried_state`, before the first step, for recurrences that do not depend on the latent. Defaults
+                to zeros.
         """
         return ()
 
@@ -203,9 +204,17 @@ class SequenceModel(CheckedModel):
         """The state before the first step: a nest of tensors (batch_size, ...)."""
         raise NotImplementedError
 
+    def initial_context_state(self, batch_size):
+        """The state before the first step of those recurrences of `context` that `initial_state` has nothing of."""
+        return ()
+
+    def context_state(self, context):
+        """As `initial_context_state`, after the last step."""
+        return ()
+
     def carried_state(self, batch_size):
-        """The state before the first step as `context` and `infer` take it: `initial_state`, where it has all of it."""
-        return self.initial_state(batch_size)
+        """What training with `num_streams` carries on: the states of `infer`, and of the context."""
+        return self.initial_state(batch_size), self.initial_context_state(batch_size)
 
     def step_weights(self, source="prior"):
         """What `step` multiplies by, read and cast once before a loop.
@@ -413,16 +422,16 @@ class SequenceModel(CheckedModel):
                 Defaults to `None`, the initial one, and nothing is kept.
         """
         x, y = self.read(sequences, training)
-        given = {} if state is None else {"state": state}
         if context is None:
-            context = self.context(x, y, sequences.mask, training, **given)
+            context = self.context(x, y, sequences.mask, training, **({} if state is None else {"state": state}))
+        first = {} if state is None else {"state": state[0]}
         if training and self.segment_length:
-            terms, after = segmented_terms(self, x, context, sequences, noise, training, state)
+            terms, last = segmented_terms(self, x, context, sequences, noise, training, **first)
             steps = self.steps_of(terms)
         else:
-            steps, after = self.infer(x, context, sequences, noise, training, **given)
+            steps, last = self.infer(x, context, sequences, noise, training, **first)
         if state is not None:
-            self.kept.keep(after)
+            self.kept.keep((last, self.context_state(context)))
         if sequences.mask is None:
             return steps
         return steps._replace(terms={k: ops.where(sequences.mask, v, 0.0) for k, v in steps.terms.items()})

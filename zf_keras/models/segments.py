@@ -27,7 +27,7 @@ def segmented_terms(model, x, context, sequences, noise, training, state=None):
         return state, {name: ops.swapaxes(term, 0, 1) for name, term in steps.terms.items()}
 
     if state is None:
-        state = model.carried_state(ops.shape(x)[0])
+        state = model.initial_state(ops.shape(x)[0])
     state, terms = in_segments(segment, state, (time_major, given, seeds), model.segment_length)
     return {name: ops.swapaxes(term, 0, 1) for name, term in terms.items()}, state
 

@@ -41,7 +41,7 @@ class RNN(SequenceModel):
         self.lstm = self.new_stack("lstm", input_dim)
 
     def context(self, x, y, mask, training, state=None):
-        return self.lstm(x, state, training=training)
+        return self.lstm(x, state and state[0], training=training)
 
     def infer(self, x, context, sequences, noise, training, state=None):
         h, state = context

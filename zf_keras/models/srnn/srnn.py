@@ -92,7 +92,7 @@ class SRNN(LatentModel):
         self.posterior = self.new_gaussian("posterior", self.latent_dim + self.units)
 
     def context(self, x, y, mask, training, state=None):
-        d, last = self.lstm(x, state and state[0], training=training)
+        d, last = self.lstm(x, state and state[0][0], training=training)
         seen = ops.concatenate([d, y], axis=-1)
         a = self.encoder(seen, mask=mask, training=training) if self.smoothing else self.encoder(seen)
         return Context(d, a, last)

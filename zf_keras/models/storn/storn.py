@@ -58,11 +58,10 @@ class STORN(LatentModel):
         return context[0]
 
     def infer(self, x, context, sequences, noise, training, state=None):
-        r, last = context
-        q, p, z = self.latent_of(noise, r)
-        h, state = self.lstm(ops.concatenate([x, z], axis=-1), state and state[0], training=training)
+        q, p, z = self.latent_of(noise, context[0])
+        h, state = self.lstm(ops.concatenate([x, z], axis=-1), state, training=training)
         output = self.head(h)  # p(y_t) = f_o(h_t)
-        return self.latent_steps(sequences, output, p, q, z), (state, last)
+        return self.latent_steps(sequences, output, p, q, z), state
 
     def latent_of(self, noise, context=None, latent=None):
         """q(z_t) = f_q(r_t), where r_t is known, p(z_t) = N(0, I), and z_t: of one or all steps."""
@@ -73,8 +72,11 @@ class STORN(LatentModel):
     def initial_state(self, batch_size):
         return self.lstm.initial_state(batch_size)
 
-    def carried_state(self, batch_size):
-        return self.initial_state(batch_size), self.recognition.initial_state(batch_size)
+    def initial_context_state(self, batch_size):
+        return self.recognition.initial_state(batch_size)
+
+    def context_state(self, context):
+        return context[1]
 
     def step(self, weights, state, x, noise, context=None, latent=None):
         q, p, z = self.latent_of(noise, context, latent)
