@@ -71,17 +71,43 @@ class ZForcing(nn.Module):
         return (loss - log_p.sum(1)).mean()
 
 
-def train_step(frames, size):
-    """A function that takes one step, by Adam, and returns the loss."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model, y = ZForcing(size).to(device), torch.from_numpy(frames).to(device)
-    optimizer = torch.optim.Adam(model.parameters())
+MODELS = {"ZForcing": ZForcing}
+
+
+def device():
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def train_step(name, frames, size, graph=False):
+    """A function that takes one step, by Adam, and returns the loss; on a GPU also by replaying a CUDA graph."""
+    model, y = MODELS[name](size).to(device()), torch.from_numpy(frames).to(device())
+    optimizer = torch.optim.Adam(model.parameters(), capturable=graph)
 
     def step():
         optimizer.zero_grad()
         loss = model(y)
         loss.backward()
         optimizer.step()
-        return loss.item()  # waits for it
+        return loss.detach()
 
-    return step
+    take = captured(step) if graph else step
+    return lambda: take().item()  # waits for it
+
+
+def captured(step, warm_up=3):
+    """A step as a CUDA graph, which has to have run before on a stream beside the default one."""
+    beside = torch.cuda.Stream()
+    beside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(beside):
+        for _ in range(warm_up):
+            step()
+    torch.cuda.current_stream().wait_stream(beside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        loss = step()
+
+    def replay():
+        graph.replay()
+        return loss
+
+    return replay

@@ -12,14 +12,12 @@ import keras
 from benchmarks.floor import floor_step, kernel_shapes, operations
 from benchmarks.measures import in_turn
 from benchmarks.models import REFERENCES
-from benchmarks.training_step import SIZES, frames, make_model, train_step
+from benchmarks.training_step import frames, make_model, train_step
 from zoo.machine import machine
 
 NUM_SAMPLES = 25
 #: What a training step may be compared with.
 COMPARED = ("plain", "floor", *REFERENCES, "pytorch")
-#: Each size with next to nothing to compute.
-QUICK = {name: size._replace(time=4, features=2, units=3, latent=2, hidden=3, batch=2) for name, size in SIZES.items()}
 TORCH = importlib.util.find_spec("torch") is not None
 
 
@@ -42,7 +40,7 @@ def measure(name, size, repeats):
     if name == "ZForcing" and TORCH:
         from benchmarks import pytorch
 
-        steps["pytorch"] = pytorch.train_step(frames(size), size)
+        steps["pytorch"] = pytorch.train_step(name, frames(size), size)
     say(f"  training step, in turn: {', '.join(steps)}")
     timings = in_turn(steps, repeats)
     seconds = {each: timing.seconds for each, timing in timings.items()}

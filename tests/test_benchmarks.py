@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from benchmarks import __main__, floor, measures, suite, training_step
+from benchmarks import __main__, floor, measures, training_step
 from benchmarks.models import MODELS, new_model
 from tests.support import normal, set_random_weights, total_loss
 from tests.support import path as path_in_model
@@ -78,7 +78,7 @@ def test_quick_run(tmp_path, capsys):
     for other, ratio in row["ratio_to"].items():
         assert ratio == pytest.approx(row["step_seconds"][name] / row["step_seconds"][other])
     assert results["machines"][backend]["backend"] == backend
-    assert results["settings"]["models"] == [name] and results["sizes"]["B"] == suite.QUICK["B"]._asdict()
+    assert results["settings"]["models"] == [name] and results["sizes"]["B"] == training_step.QUICK["B"]._asdict()
     assert results["command"].startswith("python -m benchmarks --quick --no-memory")
     heads, line = capsys.readouterr().out.splitlines()
     assert "/ floor" in heads and line.split()[:3] == [backend, "B", name]
