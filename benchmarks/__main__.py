@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: the suite; `python -m benchmarks gpu` and `wheels`, which run where nothing is installed yet."""
+"""`python -m benchmarks`: the suite; and with `gpu` and `wheels` what runs where Keras is not installed yet."""
 
 import importlib
 import sys

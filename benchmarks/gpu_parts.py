@@ -22,7 +22,8 @@ from benchmarks.models import MODELS
 from benchmarks.training_step import ALL_SIZES, QUICK, Plain, frames, make_model, train_step
 from zf_keras.version import __version__
 
-#: Of sequential MNIST.
+#: What comes first is measured even if the time is short.
+NAMES = sorted(MODELS, key=lambda name: name != "ZForcing")
 EPOCH_SECONDS = 20
 
 
@@ -41,14 +42,14 @@ def machine(**_):
 
 
 def correctness(tiny, **_):
-    yield from agreement(["RNN", "ZForcing"] if tiny else tuple(MODELS))
+    yield from agreement(["RNN"] if tiny else NAMES)
 
 
-def steps(size, tiny, repeats, models=tuple(MODELS)):
+def steps(size, tiny, repeats, models=NAMES):
     """A training step of each model in turn with one of the plain pair, which cuDNN serves."""
     of = size_of(size, tiny)
     plain = train_step(make_model("plain", of), of)
-    for name in ["ZForcing"] if tiny else models:
+    for name in ["RNN"] if tiny else models:
         found = in_turn({"plain": plain, name: train_step(make_model(name, of), of)}, repeats)
         yield {
             "size": size,
@@ -100,7 +101,8 @@ def epoch(size, sequences, tiny, repeats):
     """An epoch of `fit`, of as many random sequences as sequential MNIST has; over some updates, and scaled."""
     of = size_of(size, tiny)
     updates = -(-sequences // of.batch)
-    model = make_model("ZForcing", of)
+    name = "RNN" if tiny else "ZForcing"
+    model = make_model(name, of)
     model.compile(optimizer="adam")
 
     def fit(count):
@@ -111,7 +113,7 @@ def epoch(size, sequences, tiny, repeats):
     count = int(np.clip(EPOCH_SECONDS / (fit(4) / 4), 4, 8 if tiny else updates))
     taken = fit(count)
     yield {
-        "model": "ZForcing",
+        "model": name,
         "data": f"synthetic, {sequences:,} sequences of {of.time}",
         "updates": count,
         "updates_of_an_epoch": updates,

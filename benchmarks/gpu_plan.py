@@ -1,6 +1,6 @@
 """What `python -m benchmarks gpu` runs, in the order of what matters most."""
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
 
 #: What XLA may put into command buffers (CUDA graphs), loops included.
 COMMAND_BUFFERS = "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,DYNAMIC_SLICE_FUSION,CONDITIONAL,WHILE"
@@ -8,14 +8,15 @@ COMMAND_BUFFERS = "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,DYNAMIC_SLICE_FUSION
 FEW = ("ZForcing", "VRNN")
 
 
-class Part(NamedTuple):
+@dataclass(frozen=True)
+class Part:
     """A function of `gpu_parts.py` with its arguments; each part runs in a process of its own."""
 
     name: str
     function: str
     share: float  # of the time
-    arguments: dict[str, Any] = {}
-    environment: dict[str, str] = {}
+    arguments: dict = field(default_factory=dict)
+    environment: dict = field(default_factory=dict)
 
 
 def command_buffers(what):
@@ -24,14 +25,14 @@ def command_buffers(what):
 
 
 PLAN = [
-    Part("machine", "machine", 1),
-    Part("correctness", "correctness", 6),
+    Part("machine", "machine", 1.5),
+    Part("correctness", "correctness", 9),
     Part("steps A", "steps", 4, {"size": "A"}),
     Part("steps B", "steps", 5, {"size": "B"}),
     Part("command buffers off", "steps", 2, {"size": "B", "models": FEW}, command_buffers("")),
-    Part("command buffers on", "steps", 2, {"size": "B", "models": FEW}, command_buffers(COMMAND_BUFFERS)),
+    Part("command buffers on", "steps", 2.5, {"size": "B", "models": FEW}, command_buffers(COMMAND_BUFFERS)),
     Part("cuDNN", "cudnn", 2, {"sizes": ("A", "B")}),
-    Part("PyTorch", "pytorch", 3, {"sizes": ("A", "B")}, {"JAX_PLATFORMS": "cpu"}),
+    Part("PyTorch", "pytorch", 4, {"sizes": ("A", "B")}, {"JAX_PLATFORMS": "cpu"}),
     Part("steps TIMIT", "steps", 4, {"size": "TIMIT"}),
     Part("steps Blizzard", "steps", 4, {"size": "Blizzard"}),
     Part("steps MNIST", "steps", 5, {"size": "MNIST"}),
