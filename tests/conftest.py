@@ -58,6 +58,8 @@ SLOW = (
     "presets/test_presets.py",
     "test_backends.py",
     "test_benchmarks.py::test_quick_run",
+    "test_benchmarks_gpu.py::test_each_function_runs_on_the_cpu_without_tensorflow",
+    "test_benchmarks_gpu.py::test_the_command",
     "test_callbacks.py",
     "test_docstrings.py",
     "test_export.py",
