@@ -6,12 +6,12 @@ is taken in turn with those of the references, and its ratio to each is given:
 
   plain        one forward and one backward `keras.layers.LSTM`, each with a dense head
   floor        the step's matrix products alone, each as one product over time and batch
-  in the cell  of ZForcing: all of a step inside a cell in `keras.layers.RNN`, differentiated automatically
-  pytorch      of ZForcing, where PyTorch is installed: a plain loop
+  in the cell  the model written straight away: all of a step inside the loop, differentiated automatically
+  pytorch      where PyTorch is installed: a plain loop, with `nn.LSTM` for the parts that depend on no latent
 
 Compile time is what the first training step takes more than a later one. Scoring is `log_likelihood` of the batch,
-generation is a step of as many sequences, and an exported step, on TensorFlow, is `score_step` of a SavedModel, one
-sequence.
+generation is a step of as many sequences, and an exported step is `score_step` of a SavedModel, one sequence. It is
+measured on TensorFlow, which runs SavedModels of either backend.
 
   python -m benchmarks --models ZForcing VRNN --sizes C --backends tensorflow jax --output results.json
   python -m benchmarks --sweep time --sizes C
@@ -111,7 +111,7 @@ def rows_of(model, size, backend, call, args):
     if args.memory:
         suite.say("  memory")
         found["memory_mib"] = {
-            each: training_step.peak_memory(each, size, backend) for each in suite.keras_models(model)
+            each: training_step.peak_memory(name, size, backend) for each, name in suite.keras_models(model).items()
         }
     yield found
 
