@@ -7,6 +7,7 @@ as it comes, for a process that may be ended at any time. A part that cannot run
 import functools
 import importlib.metadata
 import importlib.util
+import itertools
 import json
 import platform
 import sys
@@ -77,7 +78,7 @@ def cudnn(sizes, tiny, repeats):
         }
 
 
-def pytorch(sizes, tiny, repeats):
+def pytorch(sizes, tiny, repeats, models):
     """A step of the PyTorch loops, run eagerly and as one CUDA graph."""
     if importlib.util.find_spec("torch") is None:
         yield {"skipped": "PyTorch is not installed"}
@@ -86,14 +87,14 @@ def pytorch(sizes, tiny, repeats):
 
     from benchmarks import pytorch
 
-    for size in sizes:
+    for size, name in itertools.product(sizes, ["ZForcing"] if tiny else models):
         of = size_of(size, tiny)
         for loop in ("eager", "CUDA graph"):
-            row = {"size": size, "model": "ZForcing", "loop": loop, "torch": torch.__version__}
+            row = {"size": size, "model": name, "loop": loop, "torch": torch.__version__}
             if loop == "CUDA graph" and not torch.cuda.is_available():
                 yield {**row, "note": "PyTorch finds no GPU"}
                 continue
-            step = pytorch.train_step("ZForcing", frames(of), of, graph=loop == "CUDA graph")
+            step = pytorch.train_step(name, frames(of), of, graph=loop == "CUDA graph")
             yield {**row, "step_seconds": in_turn({loop: step}, repeats)[loop].seconds, "device": pytorch.device()}
 
 

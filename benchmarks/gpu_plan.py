@@ -32,7 +32,7 @@ PLAN = [
     Part("command buffers off", "steps", 2, {"size": "B", "models": FEW}, command_buffers("")),
     Part("command buffers on", "steps", 2.5, {"size": "B", "models": FEW}, command_buffers(COMMAND_BUFFERS)),
     Part("cuDNN", "cudnn", 2, {"sizes": ("A", "B")}),
-    Part("PyTorch", "pytorch", 4, {"sizes": ("A", "B")}, {"JAX_PLATFORMS": "cpu"}),
+    Part("PyTorch", "pytorch", 4, {"sizes": ("A", "B"), "models": FEW}, {"JAX_PLATFORMS": "cpu"}),
     Part("steps TIMIT", "steps", 4, {"size": "TIMIT"}),
     Part("steps Blizzard", "steps", 4, {"size": "Blizzard"}),
     Part("steps MNIST", "steps", 5, {"size": "MNIST"}),

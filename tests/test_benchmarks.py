@@ -142,31 +142,54 @@ def test_refused_before_anything_runs(arguments, capsys):
     assert arguments[0] in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("output", ["gaussian", "bernoulli"])
-def test_pytorch_has_the_same_loss(output, monkeypatch):
+#: Layers of the models, and what they are in PyTorch.
+IN_PYTORCH = {
+    "backward_encoder/lstm/layer_0/lstm_cell": "backward_lstm",
+    "recognition/layer_0/lstm_cell": "recognition",
+    "lstm/layer_0/lstm_cell": "recurrence",
+    "cell": "cell",
+    "cell/posterior": "posterior",
+    "posterior": "posterior",
+    "prior": "prior",
+    "auxiliary_decoder/network": "auxiliary",
+    "state_decoder/network": "state_decoder",
+    "head/network": "output",
+    "head/network/linear": "output",
+    "backward_head/network/linear": "backward_output",
+    "features_x": "features",
+    "features_z": "features_z",
+}
+
+
+def values_of(module):
+    """Weights of a PyTorch module as a Keras layer has them: a dict of arrays by the end of their path."""
+    of = {name.removesuffix("_l0"): x.detach().numpy() for name, x in module.named_parameters()}
+    if "weight_ih" in of:
+        kernels = {"kernel": of["weight_ih"].T, "recurrent_kernel": of["weight_hh"].T}
+        return kernels | {"bias": of["bias_ih"] + of["bias_hh"]}
+    names = {name: name.replace(".", "/").replace("weight", "kernel") for name in of}
+    return {names[name]: x.T for name, x in of.items()}
+
+
+@pytest.mark.parametrize(("name", "output"), [*((name, "gaussian") for name in MODELS), ("ZForcing", "bernoulli")])
+def test_pytorch_has_the_same_loss(name, output, monkeypatch):
     torch = pytest.importorskip("torch")
     from benchmarks import pytorch
 
     size = training_step.Size(6, 3, 5, 2, 4, output, 3)
-    theirs, ours = pytorch.ZForcing(size), training_step.make_model("ZForcing", size)
+    theirs, ours = pytorch.MODELS[name](size), training_step.make_model(name, size)
     ours.build((None, None, 3))
-    lstms = {"backward_encoder/lstm/layer_0/lstm_cell": (theirs.backward_lstm, "_l0"), "cell": (theirs.cell, "")}
-    networks = {"cell/posterior": "posterior", "prior": "prior", "auxiliary_decoder/network": "auxiliary"}
-    dense = {"head/network/linear": theirs.output, "backward_head/network/linear": theirs.backward_output}
-    for path, name in networks.items():
-        network = getattr(theirs, name)
-        dense |= {f"{path}/hidden": network.hidden, f"{path}/linear": network.linear}
-    values = {}
-    for path, (lstm, end) in lstms.items():
-        of = {name: parameter.detach().numpy() for name, parameter in lstm.named_parameters()}
-        values[f"{path}/kernel"], values[f"{path}/recurrent_kernel"] = of[f"weight_ih{end}"].T, of[f"weight_hh{end}"].T
-        values[f"{path}/bias"] = of[f"bias_ih{end}"] + of[f"bias_hh{end}"]
-    for path, layer in dense.items():
-        values[f"{path}/kernel"], values[f"{path}/bias"] = layer.weight.detach().numpy().T, layer.bias.detach().numpy()
+    modules = {layer: getattr(theirs, attribute, None) for layer, attribute in IN_PYTORCH.items()}
+    values = {f"{layer}/{end}": x for layer, of in modules.items() if of for end, x in values_of(of).items()}
     for weight in ours.trainable_weights:
-        weight.assign(values.pop(path_in_model(weight)))
-    assert not values
-    x, noise = training_step.frames(size), normal(3, 6, 2)
-    steps = iter(torch.from_numpy(noise.swapaxes(0, 1).copy()))
-    monkeypatch.setattr(torch, "randn_like", lambda _: next(steps))
+        weight.assign(values[path_in_model(weight)])
+    count = sum(x.numel() for key, x in theirs.named_parameters() if "bias_hh" not in key)
+    assert count == sum(math.prod(weight.shape) for weight in ours.trainable_weights)
+    x, noise = training_step.frames(size), normal(3, 6, ours.noise_dim)
+    if name == "STORN":
+        draws = [noise]
+    else:  # of each step z_t's, then, where there is one, the state's
+        draws = [part for step in noise.swapaxes(0, 1) for part in np.split(step, [size.latent], axis=1) if part.size]
+    draws = iter([torch.from_numpy(np.ascontiguousarray(part)) for part in draws])
+    monkeypatch.setattr(torch, "randn_like", lambda _: next(draws))
     assert theirs(torch.from_numpy(x)).item() == pytest.approx(float(total_loss(ours, x, noise)), rel=1e-5)
