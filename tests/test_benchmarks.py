@@ -4,6 +4,7 @@ import json
 import math
 import os
 from concurrent.futures.process import BrokenProcessPool
+from unittest import mock
 
 import keras
 import numpy as np
@@ -107,6 +108,20 @@ def test_sweep(monkeypatch, capsys):
         assert [row[axis] for row in rows] == [factor * getattr(size, axis) for factor in factors]
         assert [row["seconds_ratio"] for row in rows] == ratios
     assert [row["memory_ratio"] for row in rows] == [1, 420 / 260, 740 / 260]
+
+
+def test_memory_is_without_that_of_tensorflow(monkeypatch):
+    calls = []
+
+    def peak():
+        calls.append("peak")
+        return 100.0 * len(calls)
+
+    monkeypatch.setattr(training_step, "importlib", mock.Mock(import_module=calls.append))
+    monkeypatch.setattr(training_step, "peak", peak)
+    monkeypatch.setattr(training_step, "train_step", lambda model, size: lambda: calls.append("step"))
+    _, grown = training_step.alone("plain", training_step.QUICK["C"])
+    assert calls == ["tensorflow", "peak", *["step"] * 3, "peak"] and grown == 400
 
 
 def test_in_turn(monkeypatch):
