@@ -65,7 +65,7 @@ def arguments(argv):
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    names = [part.name for part in PLAN[1:]]
+    names = [part.name for part in PLAN]
     parser.add_argument("--wheels", type=Path, metavar="FOLDER", help="packages to install, of those that are missing")
     parser.add_argument("--output", type=Path, metavar="FILE", default=Path("gpu.json"), help="(default: gpu.json)")
     parser.add_argument("--minutes", type=minutes, default=8, help="for all of it (default: 8)")

@@ -132,13 +132,13 @@ def test_each_function_runs_on_the_cpu_without_tensorflow(tmp_path):
 @pytest.mark.usefixtures("lean_children")
 def test_the_command(tmp_path, capsys):
     output = tmp_path / "gpu.json"
-    arguments = ["gpu", "--tiny", "--platform", "cpu", "--parts", "PyTorch", "--output", str(output)]
+    arguments = ["gpu", "--tiny", "--platform", "cpu", "--parts", "machine", "--output", str(output)]
     assert __main__.main(arguments) == 0
     document = json.loads(output.read_text())
-    machine, pytorch = document["parts"]
-    assert machine["rows"][0]["platform"] == "cpu" and pytorch["status"] in ("done", "skipped")
+    (machine,) = document["parts"]
+    assert machine["rows"][0]["platform"] == "cpu" and machine["status"] == "done"
     assert document["command"].startswith("python -m benchmarks gpu --tiny")
-    assert machine["limit_seconds"] + pytorch["limit_seconds"] > 8 * 60 - 5
+    assert 8 * 60 - 5 < machine["limit_seconds"] <= 8 * 60
     assert "machine: done" in capsys.readouterr().out
 
 
