@@ -35,14 +35,16 @@ def peak():
     return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
 
 
-def in_new_process(function, *args, backend=None):
+def in_new_process(function, *args, backend=None, environment=None):
     """What a function of a module returns in a fresh process, on a backend of its own; by default on this one.
+
+    `environment` is a dict of further variables of that process.
 
     Raises:
         concurrent.futures.process.BrokenProcessPool: the process was killed, such as for want of memory.
     """
     spawn = multiprocessing.get_context("spawn")
-    environment = {"KERAS_BACKEND": backend} if backend else {}
+    environment = (environment or {}) | ({"KERAS_BACKEND": backend} if backend else {})
     with mock.patch.dict(os.environ, environment), ProcessPoolExecutor(1, spawn) as pool:
         return pool.submit(function, *args).result()
 

@@ -11,15 +11,13 @@ import keras
 
 from benchmarks.floor import floor_step, kernel_shapes, operations
 from benchmarks.measures import in_turn
-from benchmarks.models import REFERENCES
-from benchmarks.training_step import SIZES, frames, make_model, train_step
+from benchmarks.models import IN_THE_CELL
+from benchmarks.training_step import frames, make_model, train_step
 from zoo.machine import machine
 
 NUM_SAMPLES = 25
 #: What a training step may be compared with.
-COMPARED = ("plain", "floor", *REFERENCES, "pytorch")
-#: Each size with next to nothing to compute.
-QUICK = {name: size._replace(time=4, features=2, units=3, latent=2, hidden=3, batch=2) for name, size in SIZES.items()}
+COMPARED = ("plain", "floor", "in the cell", "pytorch")
 TORCH = importlib.util.find_spec("torch") is not None
 
 
@@ -28,8 +26,8 @@ def say(text):
 
 
 def keras_models(name):
-    """The names of a model and of those Keras models that it is compared with."""
-    return [name, "plain", *(REFERENCES if name == "ZForcing" else ())]
+    """A model and those Keras models that it is compared with: how results call them, and `make_model`."""
+    return {name: name, "plain": "plain", "in the cell": name + IN_THE_CELL}
 
 
 def measure(name, size, repeats):
@@ -37,12 +35,12 @@ def measure(name, size, repeats):
     model = make_model(name, size)
     model.build((None, None, size.features))
     shapes = kernel_shapes(model)
-    steps = {each: train_step(make_model(each, size), size) for each in keras_models(name)}
+    steps = {each: train_step(make_model(model_name, size), size) for each, model_name in keras_models(name).items()}
     steps["floor"] = floor_step(shapes, size)
-    if name == "ZForcing" and TORCH:
+    if TORCH:
         from benchmarks import pytorch
 
-        steps["pytorch"] = pytorch.train_step(frames(size), size)
+        steps["pytorch"] = pytorch.train_step(name, frames(size), size)
     say(f"  training step, in turn: {', '.join(steps)}")
     timings = in_turn(steps, repeats)
     seconds = {each: timing.seconds for each, timing in timings.items()}

@@ -7,6 +7,8 @@ the model is made and trained (Linux only).
 """
 
 import argparse
+import contextlib
+import importlib
 from typing import NamedTuple
 
 import keras
@@ -32,6 +34,17 @@ SIZES = {
     "B": Size(784, 1, 256, 64, 256, "bernoulli"),
     "C": Size(100, 28, 128, 32, 128, "gaussian"),
 }
+#: Z-Forcing's of the papers: of TIMIT with the length of a usual utterance, of Blizzard, of sequential MNIST.
+PAPERS = {
+    "TIMIT": Size(256, 200, 1024, 256, 512, "gaussian"),
+    "Blizzard": Size(40, 200, 2048, 256, 1024, "gaussian", 128),
+    "MNIST": Size(784, 1, 1024, 256, 512, "bernoulli"),
+}
+ALL_SIZES = SIZES | PAPERS
+#: Each size with next to nothing to compute.
+QUICK = {
+    name: size._replace(time=4, features=2, units=3, latent=2, hidden=3, batch=2) for name, size in ALL_SIZES.items()
+}
 #: What a sweep makes larger, by name.
 AXES = {"time": ("time",), "batch": ("batch",), "units": ("units", "latent", "hidden")}
 FACTORS = (1, 2, 4, 8)
@@ -40,12 +53,12 @@ FACTORS = (1, 2, 4, 8)
 class Plain(keras.Model):
     """One forward and one backward LSTM, each with a dense head that is scored by its likelihood."""
 
-    def __init__(self, size):
+    def __init__(self, size, lstm=keras.layers.LSTM):
         super().__init__()
         self.binary = size.output == "bernoulli"
         outputs = size.features * (2 if size.output == "gaussian" else 1)
-        self.forward = keras.layers.LSTM(size.units, return_sequences=True)
-        self.backward = keras.layers.LSTM(size.units, return_sequences=True, go_backwards=True)
+        self.forward = lstm(size.units, return_sequences=True)
+        self.backward = lstm(size.units, return_sequences=True, go_backwards=True)
         self.forward_head = keras.layers.Dense(outputs)
         self.backward_head = keras.layers.Dense(outputs)
 
@@ -84,7 +97,8 @@ def train_step(model, size):
 
 def alone(name, size, repeats=1):
     """Median seconds of a step, and MiB that this process grows by as it makes the model and takes steps."""
-    keras.saving.serialize_keras_object(keras.config.dtype_policy())  # loads TensorFlow, where it is: not the model's
+    with contextlib.suppress(ModuleNotFoundError):
+        importlib.import_module("tensorflow")  # Keras loads it on JAX too: it is not the model's
     before = peak()
     timing = in_turn({name: train_step(make_model(name, size), size)}, repeats)[name]
     return timing.seconds, peak() - before

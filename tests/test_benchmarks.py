@@ -4,13 +4,14 @@ import json
 import math
 import os
 from concurrent.futures.process import BrokenProcessPool
+from unittest import mock
 
 import keras
 import numpy as np
 import pytest
 
-from benchmarks import __main__, floor, measures, suite, training_step
-from benchmarks.models import MODELS, new_model
+from benchmarks import __main__, floor, measures, training_step
+from benchmarks.models import IN_THE_CELL, MODELS, new_model
 from tests.support import normal, set_random_weights, total_loss
 from tests.support import path as path_in_model
 
@@ -48,15 +49,17 @@ def test_products_of_the_floor():
         np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_in_the_cell_is_z_forcing():
+@pytest.mark.parametrize("name", MODELS)
+def test_in_the_cell_is_the_same_model(name):
     x, terms = normal(2, 4, 3), []
-    for name in ("ZForcing", "in the cell"):
-        model = new_model(name, 3, 2, output="gaussian")
+    for each in (name, name + IN_THE_CELL):
+        model = new_model(each, 3, 2, output="gaussian")
         model.build((None, None, 3))
-        terms.append(set_random_weights(model).loss_terms(x, normal(2, 4, 2, seed=1)))
-    assert terms[0].keys() == terms[1].keys() == {"nll", "kl", "aux_nll", "backward_nll"}
-    for name, values in terms[0].items():
-        np.testing.assert_allclose(terms[1][name], values, rtol=1e-5, err_msg=name)
+        set_random_weights(model)
+        terms.append(model.loss_terms(x, normal(2, 4, model.noise_dim, seed=1)))
+    assert terms[0].keys() == terms[1].keys() and "nll" in terms[0]
+    for term, values in terms[0].items():
+        np.testing.assert_allclose(terms[1][term], values, rtol=1e-5, err_msg=term)
 
 
 def numbers(nest):
@@ -66,19 +69,19 @@ def numbers(nest):
 def test_quick_run(tmp_path, capsys):
     path, backend = tmp_path / "results.json", keras.config.backend()
     # TensorFlow takes long to trace Z-Forcing, and to export it.
-    name, others = ("RNN", {"plain", "floor"}) if TENSORFLOW else ("ZForcing", {"plain", "floor", "in the cell"})
+    name = "RNN" if TENSORFLOW else "ZForcing"
     __main__.main(["--quick", "--no-memory", "--models", name, "--sizes", "B", "--output", str(path)])
     results = json.loads(path.read_text())
     (row,) = results["results"]
     expected = {"step_seconds", "ratio_to", "compile_seconds", "floor_gflop", "scoring_seconds", "generation_ms"}
     expected |= {"exported_ms"} if TENSORFLOW else set()
     assert row.keys() == {"backend", "model", "size"} | expected
-    assert row["step_seconds"].keys() - {"pytorch"} == {name} | others
+    assert row["step_seconds"].keys() - {"pytorch"} == {name, "plain", "floor", "in the cell"}
     assert all(math.isfinite(x) and x > 0 for x in numbers(row))
     for other, ratio in row["ratio_to"].items():
         assert ratio == pytest.approx(row["step_seconds"][name] / row["step_seconds"][other])
     assert results["machines"][backend]["backend"] == backend
-    assert results["settings"]["models"] == [name] and results["sizes"]["B"] == suite.QUICK["B"]._asdict()
+    assert results["settings"]["models"] == [name] and results["sizes"]["B"] == training_step.QUICK["B"]._asdict()
     assert results["command"].startswith("python -m benchmarks --quick --no-memory")
     heads, line = capsys.readouterr().out.splitlines()
     assert "/ floor" in heads and line.split()[:3] == [backend, "B", name]
@@ -105,6 +108,20 @@ def test_sweep(monkeypatch, capsys):
         assert [row[axis] for row in rows] == [factor * getattr(size, axis) for factor in factors]
         assert [row["seconds_ratio"] for row in rows] == ratios
     assert [row["memory_ratio"] for row in rows] == [1, 420 / 260, 740 / 260]
+
+
+def test_memory_is_without_that_of_tensorflow(monkeypatch):
+    calls = []
+
+    def peak():
+        calls.append("peak")
+        return 100.0 * len(calls)
+
+    monkeypatch.setattr(training_step, "importlib", mock.Mock(import_module=calls.append))
+    monkeypatch.setattr(training_step, "peak", peak)
+    monkeypatch.setattr(training_step, "train_step", lambda model, size: lambda: calls.append("step"))
+    _, grown = training_step.alone("plain", training_step.QUICK["C"])
+    assert calls == ["tensorflow", "peak", *["step"] * 3, "peak"] and grown == 400
 
 
 def test_in_turn(monkeypatch):
@@ -140,31 +157,54 @@ def test_refused_before_anything_runs(arguments, capsys):
     assert arguments[0] in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("output", ["gaussian", "bernoulli"])
-def test_pytorch_has_the_same_loss(output, monkeypatch):
+#: Layers of the models, and what they are in PyTorch.
+IN_PYTORCH = {
+    "backward_encoder/lstm/layer_0/lstm_cell": "backward_lstm",
+    "recognition/layer_0/lstm_cell": "recognition",
+    "lstm/layer_0/lstm_cell": "recurrence",
+    "cell": "cell",
+    "cell/posterior": "posterior",
+    "posterior": "posterior",
+    "prior": "prior",
+    "auxiliary_decoder/network": "auxiliary",
+    "state_decoder/network": "state_decoder",
+    "head/network": "output",
+    "head/network/linear": "output",
+    "backward_head/network/linear": "backward_output",
+    "features_x": "features",
+    "features_z": "features_z",
+}
+
+
+def values_of(module):
+    """Weights of a PyTorch module as a Keras layer has them: a dict of arrays by the end of their path."""
+    of = {name.removesuffix("_l0"): x.detach().numpy() for name, x in module.named_parameters()}
+    if "weight_ih" in of:
+        kernels = {"kernel": of["weight_ih"].T, "recurrent_kernel": of["weight_hh"].T}
+        return kernels | {"bias": of["bias_ih"] + of["bias_hh"]}
+    names = {name: name.replace(".", "/").replace("weight", "kernel") for name in of}
+    return {names[name]: x.T for name, x in of.items()}
+
+
+@pytest.mark.parametrize(("name", "output"), [*((name, "gaussian") for name in MODELS), ("ZForcing", "bernoulli")])
+def test_pytorch_has_the_same_loss(name, output, monkeypatch):
     torch = pytest.importorskip("torch")
     from benchmarks import pytorch
 
     size = training_step.Size(6, 3, 5, 2, 4, output, 3)
-    theirs, ours = pytorch.ZForcing(size), training_step.make_model("ZForcing", size)
+    theirs, ours = pytorch.MODELS[name](size), training_step.make_model(name, size)
     ours.build((None, None, 3))
-    lstms = {"backward_encoder/lstm/layer_0/lstm_cell": (theirs.backward_lstm, "_l0"), "cell": (theirs.cell, "")}
-    networks = {"cell/posterior": "posterior", "prior": "prior", "auxiliary_decoder/network": "auxiliary"}
-    dense = {"head/network/linear": theirs.output, "backward_head/network/linear": theirs.backward_output}
-    for path, name in networks.items():
-        network = getattr(theirs, name)
-        dense |= {f"{path}/hidden": network.hidden, f"{path}/linear": network.linear}
-    values = {}
-    for path, (lstm, end) in lstms.items():
-        of = {name: parameter.detach().numpy() for name, parameter in lstm.named_parameters()}
-        values[f"{path}/kernel"], values[f"{path}/recurrent_kernel"] = of[f"weight_ih{end}"].T, of[f"weight_hh{end}"].T
-        values[f"{path}/bias"] = of[f"bias_ih{end}"] + of[f"bias_hh{end}"]
-    for path, layer in dense.items():
-        values[f"{path}/kernel"], values[f"{path}/bias"] = layer.weight.detach().numpy().T, layer.bias.detach().numpy()
+    modules = {layer: getattr(theirs, attribute, None) for layer, attribute in IN_PYTORCH.items()}
+    values = {f"{layer}/{end}": x for layer, of in modules.items() if of for end, x in values_of(of).items()}
     for weight in ours.trainable_weights:
-        weight.assign(values.pop(path_in_model(weight)))
-    assert not values
-    x, noise = training_step.frames(size), normal(3, 6, 2)
-    steps = iter(torch.from_numpy(noise.swapaxes(0, 1).copy()))
-    monkeypatch.setattr(torch, "randn_like", lambda _: next(steps))
+        weight.assign(values[path_in_model(weight)])
+    count = sum(x.numel() for key, x in theirs.named_parameters() if "bias_hh" not in key)
+    assert count == sum(math.prod(weight.shape) for weight in ours.trainable_weights)
+    x, noise = training_step.frames(size), normal(3, 6, ours.noise_dim)
+    if name == "STORN":
+        draws = [noise]
+    else:  # of each step z_t's, then, where there is one, the state's
+        draws = [part for step in noise.swapaxes(0, 1) for part in np.split(step, [size.latent], axis=1) if part.size]
+    draws = iter([torch.from_numpy(np.ascontiguousarray(part)) for part in draws])
+    monkeypatch.setattr(torch, "randn_like", lambda _: next(draws))
     assert theirs(torch.from_numpy(x)).item() == pytest.approx(float(total_loss(ours, x, noise)), rel=1e-5)
