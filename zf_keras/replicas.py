@@ -1,8 +1,8 @@
 """A batch divided among replicas: devices with the same weights, each with a share of the rows.
 
-Rows without a valid step fill up a batch that does not divide evenly; they do not count. On JAX a program is of the whole
-batch, whatever devices compute it. On TensorFlow each replica runs a program of its own: a sum over the batch is summed
-over the replicas too, and each must draw noise of its own, though all have one seed.
+Rows without a valid step fill up a batch that does not divide evenly; they do not count. On JAX a program is of the
+whole batch, whatever devices compute it. On TensorFlow each replica runs a program of its own: a sum over the batch is
+summed over the replicas too, and each must draw noise of its own, though all have one seed.
 """
 
 import keras

@@ -81,7 +81,7 @@ class Run:
             )
 
     @classmethod
-    def begin(cls, directory, recipe, small, data_directory):
+    def begin(cls, directory, recipe, small, data_directory, devices=1, processes=1):
         """Makes the folder.
 
         Args:
@@ -89,6 +89,8 @@ class Run:
             recipe: `Recipe`.
             small: bool. Whether it is the small form.
             data_directory: path. Of the prepared data, `None` for bundled data.
+            devices: int. Of each process that trains it. Defaults to `1`.
+            processes: int. Defaults to `1`.
 
         Raises:
             RunError: there is something in the folder.
@@ -103,6 +105,8 @@ class Run:
             "data": None if data_directory is None else str(Path(data_directory).resolve()),
             "data_checksum": data_checksum(data_directory),
             "settings": recipe.values,
+            "devices_each": devices,
+            "processes": processes,
             **machine(),
         }
         try:
@@ -151,10 +155,12 @@ class Run:
             raise RunError(f"{directory} holds other data than the run was begun with.")
         return load_data(self.recipe, directory)
 
-    def batches(self, sequences, training=False):
-        """`Batches` of a split: shuffled for training, else in order."""
+    def batches(self, sequences, training=False, devices=None):
+        """`Batches` of a split: shuffled for training, else in order. devices: `Devices`, where each takes a share."""
         settings = self.training
         shared = {"key": self.key, "multiple": settings["multiple"]}
+        if devices:
+            shared |= {"replicas": devices.replicas, "rows": (devices.index, devices.processes)}
         if training:
             order = {"shuffle": True, "window": settings["window"], "seed": settings["seed"]}
             return Batches(sequences, settings["batch_size"], **order, **shared)
