@@ -80,7 +80,7 @@ else:
         def compute_metrics(self, x, y, y_pred, sample_weight=None):
             if replicas.count() == 1:
                 return super().compute_metrics(x, y, y_pred, sample_weight)
-            totals = replicas.added([value for m in self.metrics for value in (m.total.value, m.count.value)])
+            totals = replicas.added([tf.convert_to_tensor(x.value) for m in self.metrics for x in (m.total, m.count)])
             means = map(tf.math.divide_no_nan, totals[::2], totals[1::2])
             # Keras takes the mean of them over an axis of several processes, and over none of one.
             several = isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy)

@@ -13,7 +13,7 @@ from keras import ops
 from zf_keras.data.streams import checked
 from zf_keras.models.fitting import check_of_fit
 from zoo.machine import versions
-from zoo.processes import Processes, together
+from zoo.processes import WAIT, Processes, together
 from zoo.runs import RunError
 
 
@@ -49,6 +49,9 @@ class Devices:
     def one(self):
         """Inside of it models are made, and used, on one device of this process."""
         return contextlib.nullcontext()
+
+    def leave(self):
+        """What models are made after this are of one device."""
 
     def stream(self, model, batches, training=False, **arguments):
         """`batches.dataset(**arguments)` as the model's `fit` takes it."""
@@ -90,20 +93,31 @@ class OnJax(Several):
     def _set_up(self, addresses):
         import jax
 
-        if self.each > 1 and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-            jax.config.update("jax_num_cpu_devices", self.each)  # parts of the CPU, for where there is nothing else
+        # Parts of the CPU, for where there is nothing else.
+        divided = "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+        if not divided and self.each > max(1, jax.config.jax_num_cpu_devices):
+            jax.config.update("jax_num_cpu_devices", self.each)
         if addresses:
             address = addresses[0]
-            jax.distributed.initialize(address, self.processes, self.index, cluster_detection_method="deactivate")
+            jax.distributed.initialize(
+                address,
+                self.processes,
+                self.index,
+                cluster_detection_method="deactivate",
+                heartbeat_timeout_seconds=WAIT,  # one that is killed is noticed at once, by `Processes`
+            )
         check_count(self.each, jax.local_devices())
         devices = [d for i in range(self.processes) for d in jax.local_devices(process_index=i)[: self.each]]
         names = [f"{device.platform}:{device.id}" for device in devices]
         self.distribution = keras.distribution.DataParallel(devices=names, auto_shard_dataset=False)
         keras.distribution.set_distribution(self.distribution)
 
+    def leave(self):
+        keras.distribution.set_distribution(None)
+
     @contextlib.contextmanager
     def one(self):
-        keras.distribution.set_distribution(None)
+        self.leave()
         try:
             yield
         finally:
@@ -121,8 +135,10 @@ class OnTensorFlow(Several):
         elif self.each > 1:
             if addresses:
                 raise RunError("On TensorFlow several processes without GPUs take one device each, --devices 1.")
-            parts = [tf.config.LogicalDeviceConfiguration()] * self.each
-            tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], parts)
+            (cpu,) = tf.config.list_physical_devices("CPU")
+            if self.each > len(tf.config.get_logical_device_configuration(cpu) or []):
+                parts = [tf.config.LogicalDeviceConfiguration()] * self.each
+                tf.config.set_logical_device_configuration(cpu, parts)
         if addresses:
             cluster = tf.train.ClusterSpec({"worker": addresses})
             resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
@@ -175,4 +191,6 @@ def started(devices=1, processes=1, process_id=None, coordinator=None):
         return
     others = Processes(processes, process_id, coordinator) if processes > 1 else None
     with together(others):
-        yield (OnJax if keras.config.backend() == "jax" else OnTensorFlow)(devices, others)
+        group = (OnJax if keras.config.backend() == "jax" else OnTensorFlow)(devices, others)
+        yield group
+        group.leave()

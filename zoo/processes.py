@@ -134,11 +134,13 @@ class Processes:
                     ended = True
         except (OSError, ValueError):
             pass
-        if not ended and not self.closing:
+        if not ended:
             self._end(f"Process {number} of {self.count} was killed, or can't be reached any more.")
 
     def _end(self, why):
         """Ends this process: its own thread may wait for what never comes."""
+        if self.closing:
+            return
         self.closing = True
         self._send_all({"stopped": why})
         print(f"\n{why} {GOES_ON}", file=sys.stderr, flush=True)
@@ -149,7 +151,9 @@ class Processes:
         if why is None:
             self.gathered(None)
         self.closing = True
-        self._send_all({"end": True} if why is None else {"stopped": f"Process {self.index} stopped: {why}"})
+        self._send_all(
+            {"end": True} if why is None else {"stopped": f"Process {self.index} stopped: {why.rstrip('.')}."}
+        )
 
 
 @contextlib.contextmanager

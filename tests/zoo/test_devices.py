@@ -1,0 +1,120 @@
+"""Several devices and several processes give what one device does; a process that is lost ends all."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from tests.zoo import trained_by_devices
+from tests.zoo.command_line import refused
+from tests.zoo.conftest import begin_tiny
+from zf_keras.data.batches import Batches
+from zf_keras.models.base import SequenceModel
+from zoo import training
+from zoo.devices import Devices
+from zoo.runs import LOG, RESULTS, Run
+
+
+def assert_close(found, expected):
+    keras.tree.map_structure(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6), found, expected)
+
+
+@pytest.fixture(scope="module")
+def by_devices():
+    program = subprocess.run(
+        [sys.executable, "-m", "tests.zoo.trained_by_devices"], capture_output=True, text=True, env=environment()
+    )
+    assert program.returncode == 0, program.stderr
+    return json.loads(program.stdout.splitlines()[-1])
+
+
+def environment():
+    return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+def test_devices_equal_one(by_devices, monkeypatch):
+    """Metrics of every batch and epoch, and weights after updates with a clipped gradient; batches do not divide."""
+    monkeypatch.setattr(SequenceModel, "draw_noise", trained_by_devices.noise_of_rows)
+    expected = trained_by_devices.trained(Devices(), ["RNN", "ZForcing"])
+    assert_close(by_devices["4"], expected)
+    assert_close(by_devices["2"]["RNN"], expected["RNN"])
+
+
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="on JAX a draw is for all replicas")
+def test_replicas_draw_apart(by_devices):
+    found = by_devices["seeds"]
+    assert found["draws"] == 8  # 4 replicas, 2 draws
+    assert len(found["states"]) == 4 and all(state == found["states"][0] for state in found["states"])
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def processes(run, count=2):
+    """`resume` by several processes."""
+    command = [sys.executable, "-m", "zoo", "resume", str(run.directory), "--processes", str(count)]
+    command += ["--coordinator", f"127.0.0.1:{free_port()}"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment()}
+    return [subprocess.Popen([*command, "--process-id", str(i)], **pipes) for i in range(count)]
+
+
+def test_two_processes(tmp_path):
+    """A run goes on with two, one of which is killed; with two, to its end; the end is that of one process."""
+    settings = {"training__epochs": 5, "optimizer__global_clipnorm": 1.0, "training__batch_size": 49}
+    whole, run = (begin_tiny(tmp_path / name, **settings) for name in ("whole", "run"))
+    training.train(whole, verbose=0)
+    training.train(run, verbose=0, until=1)
+    first, second = processes(run)
+    while len(run.rows()) < 2 and first.poll() is None:
+        time.sleep(0.01)
+    second.send_signal(signal.SIGKILL)
+    _, error = first.communicate(timeout=60)
+    second.communicate()
+    assert first.returncode == 1, error
+    assert (
+        error.strip().splitlines()[-1].startswith("Process 1 of 2 was killed, or can't be reached any more. All have")
+    )
+    assert not run.path(RESULTS).exists()
+    for process in (both := processes(run)):
+        out, error = process.communicate(timeout=120)
+        assert process.returncode == 0, error
+        assert (process is both[0]) == ("Measuring" in out)
+    assert_close(Run(run.directory).rows(), whole.rows())
+    assert "2 processes of 1 device" in run.path(LOG).read_text() and run.path(RESULTS).exists()
+
+
+def test_shares_of_batches():
+    """The shares of all processes are the whole batch, with rows that fill up."""
+    data = [np.full((time, 2), time, "float32") for time in (3, 1, 2, 4, 2)]
+    whole = Batches(data, 3, shuffle=True, multiple=2)
+    shares = [Batches(data, 3, shuffle=True, multiple=2, replicas=4, rows=(i, 2)) for i in range(2)]
+    for i in range(2 * len(whole)):
+        expected, parts = whole[i], [share[i] for share in shares]
+        for key, x in expected.items():
+            joined = np.concatenate([part[key] for part in parts])
+            np.testing.assert_array_equal(joined[: len(x)], x)
+            assert len(joined) == 4 and not joined[len(x) :].any()
+    with pytest.raises(ValueError, match="`replicas` must be a multiple of the processes"):
+        Batches(data, 3, replicas=3, rows=(0, 2))
+    with pytest.raises(ValueError, match="`rows` must be"):
+        Batches(data, 3, replicas=2, rows=(2, 2))
+
+
+def test_options_that_do_not_go_together(tmp_path):
+    def of(*options):
+        return refused("resume", tmp_path, *options)
+
+    assert of("--devices", 0) == "--devices must be at least 1. Received: 0."
+    assert of("--process-id", 1) == "--process-id and --coordinator are for several --processes."
+    assert of("--processes", 2) == "--process-id must be one of 0 to 1. Received: None."
+    message = of("--processes", 2, "--process-id", 0, "--coordinator", "here")
+    assert message == "--coordinator must be HOST:PORT, where process 0 is to be. Received: here."
