@@ -10,7 +10,7 @@ from keras import ops
 from zf_keras import RNN, KLAnnealing, ZForcing
 from zf_keras.data.batches import Batches
 from zf_keras.models.base import SequenceModel
-from zoo.devices import Devices, started
+from zoo.devices import started
 
 #: Thirteen sequences in batches of 5, 5 and 3.
 LENGTHS = (4, 2, 5, 3, 3, 5, 1, 2, 4, 5, 1, 3, 2)
