@@ -102,6 +102,7 @@ def for_replicas(model):
     model.__dict__["_loss_tracker"] = replicas.LossOfRows(name="loss")  # past Keras's tracking of attributes
     if keras.config.backend() == "tensorflow":
         model.optimizer._all_reduce_sum_gradients = list
+        model.jit_compile = False  # XLA has no part in what goes between devices
 
 
 def loss_metric(model):

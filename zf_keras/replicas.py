@@ -5,6 +5,8 @@ whole batch, whatever devices compute it. On TensorFlow each replica runs a prog
 summed over the replicas too, and each must draw noise of its own, though all have one seed.
 """
 
+import contextlib
+
 import keras
 from keras import ops
 
@@ -26,7 +28,12 @@ def count():
 def added(tensors):
     """A list of tensors, each summed over the replicas."""
     context = tf.distribute.get_replica_context() if keras.config.backend() == "tensorflow" else None
-    return tensors if context is None else context.all_reduce("SUM", tensors)
+    if context is None:
+        return tensors
+    # TensorFlow asks each tensor where it is, which it has not said itself where that is one place.
+    devices = context.strategy.extended.worker_devices
+    with tf.device(devices[0]) if len(devices) == 1 else contextlib.nullcontext():
+        return context.all_reduce("SUM", tensors)
 
 
 def own_seed(seed):

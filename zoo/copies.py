@@ -36,7 +36,7 @@ class OfCopy(keras.callbacks.Callback):
             if self.copy is None:
                 self.copy = _copy(self.model)
                 self.callback.set_model(self.copy)
-            pairs = [*zip(self.copy.variables, self.model.variables, strict=True)]
+            pairs = [*zip(self.copy.weights, self.model.weights, strict=True)]
             for own, trained in [*pairs, (self.copy.optimizer.iterations, self.model.optimizer.iterations)]:
                 own.assign(ops.convert_to_numpy(trained))
             getattr(self.callback, name)(*arguments)
