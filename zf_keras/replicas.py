@@ -30,10 +30,10 @@ def added(tensors):
     context = tf.distribute.get_replica_context() if keras.config.backend() == "tensorflow" else None
     if context is None:
         return tensors
-    # TensorFlow asks each tensor where it is, which it has not said itself where that is one place.
+    # TensorFlow asks each tensor where it is, which one does not say in a process with one device.
     devices = context.strategy.extended.worker_devices
     with tf.device(devices[0]) if len(devices) == 1 else contextlib.nullcontext():
-        return context.all_reduce("SUM", tensors)
+        return context.all_reduce("SUM", [tf.identity(x) for x in tensors])
 
 
 def own_seed(seed):
