@@ -41,7 +41,8 @@ def sequences_a_second(name, devices, units, length, batch, updates):
             model.compile(optimizer="adam")
         batches, clock = Batches(data, batch, replicas=group.replicas), Clock()
         stream = group.stream(model, batches, training=True)
-        model.fit(stream, steps_per_epoch=WARM + updates, callbacks=[clock], verbose=0, shuffle=False)
+        with group.fitting():
+            model.fit(stream, steps_per_epoch=WARM + updates, callbacks=[clock], verbose=0, shuffle=False)
     return batch / statistics.median(np.diff(clock.times[WARM - 1 :]))
 
 

@@ -119,8 +119,7 @@ def run_train(args):
         if devices.first:
             runs.check_new(directory)
             data_directory = prepared(recipe, args)
-            with devices.one():
-                runs.check_data(recipe, runs.load_data(recipe, data_directory))
+            runs.check_data(recipe, runs.load_data(recipe, data_directory))
             runs.Run.begin(directory, recipe, args.small, data_directory, args.devices, args.processes)
         devices.agree()
         finish(runs.Run(directory), devices)
@@ -146,10 +145,9 @@ def finish(run, devices):
 
     training.train(run, devices=devices)
     if devices.first:
-        with devices.one():
-            print(f"\nMeasuring the best model on the {run.evaluation['split']} part")
-            evaluate(run)
-            report(run)
+        print(f"\nMeasuring the best model on the {run.evaluation['split']} part")
+        evaluate(run)
+        report(run)
 
 
 def report(run):

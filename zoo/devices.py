@@ -43,15 +43,16 @@ class Devices:
         """Waits for all processes; raises a `RunError` unless they have the same `values`, a dict name -> value."""
 
     def scope(self):
-        """Inside of it models are made that all devices train."""
+        """Inside of it models are made that all devices train. All processes make them together."""
+        return contextlib.nullcontext()
+
+    def fitting(self):
+        """Inside of it those models are fitted."""
         return contextlib.nullcontext()
 
     def one(self):
-        """Inside of it models are made, and used, on one device of this process."""
+        """Within `fitting`, inside of it models are made, and used, on one device of this process."""
         return contextlib.nullcontext()
-
-    def leave(self):
-        """What models are made after this are of one device."""
 
     def stream(self, model, batches, training=False, **arguments):
         """`batches.dataset(**arguments)` as the model's `fit` takes it."""
@@ -110,14 +111,15 @@ class OnJax(Several):
         devices = [d for i in range(self.processes) for d in jax.local_devices(process_index=i)[: self.each]]
         names = [f"{device.platform}:{device.id}" for device in devices]
         self.distribution = keras.distribution.DataParallel(devices=names, auto_shard_dataset=False)
-        keras.distribution.set_distribution(self.distribution)
 
-    def leave(self):
-        keras.distribution.set_distribution(None)
+    def scope(self):
+        return self.distribution.scope()
+
+    fitting = scope
 
     @contextlib.contextmanager
     def one(self):
-        self.leave()
+        keras.distribution.set_distribution(None)
         try:
             yield
         finally:
@@ -191,6 +193,4 @@ def started(devices=1, processes=1, process_id=None, coordinator=None):
         return
     others = Processes(processes, process_id, coordinator) if processes > 1 else None
     with together(others):
-        group = (OnJax if keras.config.backend() == "jax" else OnTensorFlow)(devices, others)
-        yield group
-        group.leave()
+        yield (OnJax if keras.config.backend() == "jax" else OnTensorFlow)(devices, others)

@@ -65,7 +65,7 @@ def _train(run, log, verbose, epochs, samples, devices):
     with devices.scope():
         model, epoch = run.last_model(data, steps)
     rows = run.rows()[:epoch]
-    state = Epochs(run, steps, rows, log, _last_kl_weight(model, epochs * steps), devices.first)
+    state = Epochs(run, steps, rows, log, _last_kl_weight(model, epochs * steps), devices)
     devices.agree()  # all have read before one writes
     if devices.first and epoch:
         _mend(run, state, epoch)
@@ -76,20 +76,20 @@ def _train(run, log, verbose, epochs, samples, devices):
     on = keras.config.backend() + (f", {devices}" if devices.replicas > 1 else "")
     log.info("%s after %d epochs of %d updates, on %s", begun, epoch, steps, on)
     try:
-        model.fit(
-            devices.stream(model, batches, training=True, start=epoch * steps),
-            steps_per_epoch=steps,
-            initial_epoch=epoch,
-            epochs=epochs,
-            validation_data=devices.stream(model, valid),
-            validation_steps=len(valid),
-            callbacks=[state, *(_samples(run, data, model, devices) if samples and devices.first else ())],
-            shuffle=False,  # the batches are
-            verbose=verbose if devices.first else 0,
-        )
+        with devices.fitting():
+            model.fit(
+                devices.stream(model, batches, training=True, start=epoch * steps),
+                steps_per_epoch=steps,
+                initial_epoch=epoch,
+                epochs=epochs,
+                validation_data=devices.stream(model, valid),
+                validation_steps=len(valid),
+                callbacks=[state, *(_samples(run, data, model, devices) if samples and devices.first else ())],
+                shuffle=False,  # the batches are
+                verbose=verbose if devices.first else 0,
+            )
     except NonFiniteError as error:
-        with devices.one():
-            raise _diagnosed(run, data, run.batches(data.train, training=True), steps, error) from error
+        raise _diagnosed(run, data, run.batches(data.train, training=True), steps, error) from error
     log.info("Trained for %d epochs: complete. Best was epoch %d.", len(state.rows), state.best_epoch)
 
 
@@ -111,17 +111,18 @@ class Epochs(keras.callbacks.Callback):
     """Rows, checkpoints, early stopping, and the check that every update is finite.
 
     kl_weight: what the weight of the KL comes to by the end. Epochs in which it still rises are not counted for the
-    patience: early in annealing the ELBO may fall (see `zf_keras.ElboStopping`). writes: whether this process does.
+    patience: early in annealing the ELBO may fall (see `zf_keras.ElboStopping`). devices: `Devices`, of
+    which the first process writes.
     """
 
-    def __init__(self, run, steps, rows, log, kl_weight, writes=True):
+    def __init__(self, run, steps, rows, log, kl_weight, devices):
         super().__init__()
         self.run = run
         self.steps = steps
         self.rows = rows
         self.log = log
         self.kl_weight = kl_weight
-        self.writes = writes
+        self.devices = devices
         self.patience = run.training["patience"]
         self.summaries = None
 
@@ -141,7 +142,7 @@ class Epochs(keras.callbacks.Callback):
         return bool(np.allclose(weights, self.kl_weight, rtol=1e-3))
 
     def on_train_begin(self, logs=None):
-        if not self.writes:
+        if not self.devices.first:
             return
         from tensorboard.summary import Writer
 
@@ -166,8 +167,9 @@ class Epochs(keras.callbacks.Callback):
         row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         row["updates"] = (epoch + 1) * self.steps
         self.rows.append(row)
-        if self.writes:
-            self._write(row, epoch, seconds)
+        if self.devices.first:
+            with self.devices.one():
+                self._write(row, epoch, seconds)
         if self.waited_enough():
             self.log.info("No better validation ELBO for %d epochs.", self.patience)
             self.model.stop_training = True
@@ -185,7 +187,7 @@ class Epochs(keras.callbacks.Callback):
         self.log.info("Epoch %d: val_elbo %.6g, %.1f s", epoch + 1, row["val_elbo"], seconds)
 
     def on_train_end(self, logs=None):
-        if self.writes:
+        if self.devices.first:
             self.summaries.close()
 
 

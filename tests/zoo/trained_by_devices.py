@@ -48,15 +48,9 @@ def trained(devices, names, updates=4):
         )
         batches = [Batches(data, 5, shuffle=shuffle, replicas=devices.replicas) for shuffle in (True, False)]
         train, valid = (devices.stream(model, x, training=x.shuffle) for x in batches)
-        history = model.fit(
-            train,
-            steps_per_epoch=updates,
-            validation_data=valid,
-            validation_steps=3,
-            callbacks=[log],
-            shuffle=False,
-            verbose=0,
-        ).history
+        settings = {"steps_per_epoch": updates, "validation_steps": 3, "shuffle": False, "verbose": 0}
+        with devices.fitting():
+            history = model.fit(train, validation_data=valid, callbacks=[log], **settings).history
         weights = [ops.convert_to_numpy(weight).tolist() for weight in model.trainable_weights]
         of_batches = [{key: float(value) for key, value in logs.items()} for logs in of_batches]
         results[name] = {"batches": of_batches, "history": history, "weights": weights}
