@@ -28,30 +28,38 @@ def assert_close(found, expected):
 
 @pytest.fixture(scope="module")
 def by_devices():
-    program = subprocess.run(
-        [sys.executable, "-m", "tests.zoo.trained_by_devices"], capture_output=True, text=True, env=environment()
-    )
-    assert program.returncode == 0, program.stderr
-    return json.loads(program.stdout.splitlines()[-1])
+    """What programs of several devices printed, by the number of devices."""
+    of_models = {4: ["RNN"], 2: ["ZForcing"]}
+    command = [sys.executable, "-m", "tests.zoo.trained_by_devices"]
+    programs = {n: subprocess.Popen([*command, str(n), *of_models[n]], **pipes()) for n in of_models}
+    found = {}
+    for count, program in programs.items():
+        out, error = program.communicate()
+        assert program.returncode == 0, error
+        found[count] = json.loads(out.splitlines()[-1])
+    return found
 
 
-def environment():
-    return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+def pipes():
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment}
 
 
 def test_devices_equal_one(by_devices, monkeypatch):
     """Metrics of every batch and epoch, and weights after updates with a clipped gradient; batches do not divide."""
     monkeypatch.setattr(SequenceModel, "draw_noise", trained_by_devices.noise_of_rows)
     expected = trained_by_devices.trained(Devices(), ["RNN", "ZForcing"])
-    assert_close(by_devices["4"], expected)
-    assert_close(by_devices["2"]["RNN"], expected["RNN"])
+    for count in (4, 2):
+        found = by_devices[count]["results"]
+        assert_close(found, {name: expected[name] for name in found})
 
 
 @pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="on JAX a draw is for all replicas")
 def test_replicas_draw_apart(by_devices):
-    found = by_devices["seeds"]
-    assert found["draws"] == 8  # 4 replicas, 2 draws
-    assert len(found["states"]) == 4 and all(state == found["states"][0] for state in found["states"])
+    for count, program in by_devices.items():
+        found = program["seeds"]
+        assert found["draws"] == 2 * count  # two draws of each
+        assert found["states"] == [found["states"][0]] * count
 
 
 def free_port():
@@ -63,8 +71,7 @@ def processes(run, count=2):
     """`resume` by several processes."""
     command = [sys.executable, "-m", "zoo", "resume", str(run.directory), "--processes", str(count)]
     command += ["--coordinator", f"127.0.0.1:{free_port()}"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment()}
-    return [subprocess.Popen([*command, "--process-id", str(i)], **pipes) for i in range(count)]
+    return [subprocess.Popen([*command, "--process-id", str(i)], **pipes()) for i in range(count)]
 
 
 def test_two_processes(tmp_path):

@@ -22,7 +22,8 @@ def noise_of_rows(self, batch_size, time, generator):
     if keras.config.backend() == "tensorflow":
         import tensorflow as tf
 
-        first = tf.distribute.get_replica_context().replica_id_in_sync_group * batch_size
+        context = tf.distribute.get_replica_context()  # none where the model is built
+        first = context.replica_id_in_sync_group * batch_size if context else 0
     rows = ops.reshape(ops.cast(first + ops.arange(batch_size), "float32"), (-1, 1, 1))
     steps = ops.reshape(ops.cast(ops.arange(time), "float32"), (1, -1, 1))
     return ops.sin(13 * rows + 7 * steps + 3 * ops.arange(self.noise_dim, dtype="float32"))
@@ -68,18 +69,14 @@ def seeds(devices):
     return {"draws": len({x.tobytes() for x in values}), "states": states}
 
 
-def main():
-    SequenceModel.draw_noise, draw_noise = noise_of_rows, SequenceModel.draw_noise
-    results = {}
-    for count, names in ((4, ["RNN", "ZForcing"]), (2, ["RNN"])):
-        with started(count) as devices:
-            results[count] = trained(devices, names)
-            if count == 4 and keras.config.backend() == "tensorflow":
-                SequenceModel.draw_noise = draw_noise
-                results["seeds"] = seeds(devices)
-                SequenceModel.draw_noise = noise_of_rows
-    json.dump(results, sys.stdout)
+def main(count, *names):
+    draw_noise, SequenceModel.draw_noise = SequenceModel.draw_noise, noise_of_rows
+    with started(int(count)) as devices:
+        results = trained(devices, names)
+        SequenceModel.draw_noise = draw_noise
+        found = seeds(devices) if keras.config.backend() == "tensorflow" else None
+    json.dump({"results": results, "seeds": found}, sys.stdout)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])
