@@ -42,7 +42,9 @@ def trained(devices, names, updates=4):
     for name in names:
         with devices.scope():
             model = models()[name]
-            model.compile(keras.optimizers.SGD(0.1, global_clipnorm=0.5))
+            # Traced is the small one.
+            eagerly = keras.config.backend() == "tensorflow" and name != "RNN"
+            model.compile(keras.optimizers.SGD(0.1, global_clipnorm=0.5), run_eagerly=eagerly)
         of_batches = []
         log = keras.callbacks.LambdaCallback(
             on_train_batch_end=lambda batch, logs, to=of_batches: to.append(dict(logs))
