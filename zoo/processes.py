@@ -62,8 +62,8 @@ class Processes:
                 file = connection.makefile("rw")
                 connection.settimeout(10)
                 try:
-                    index, count = json.loads(file.readline())
-                except (OSError, ValueError):
+                    index, count = map(int, json.loads(file.readline()))
+                except (OSError, TypeError, ValueError):
                     continue  # something else that connected
                 connection.settimeout(None)
                 if count != self.count:

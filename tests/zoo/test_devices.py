@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import time
+import types
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -18,8 +20,9 @@ from tests.zoo.conftest import begin_tiny
 from zf_keras.data.batches import Batches
 from zf_keras.models.base import SequenceModel
 from zoo import training
-from zoo.devices import Devices
-from zoo.runs import LOG, RESULTS, Run
+from zoo.devices import Devices, Several
+from zoo.processes import Processes
+from zoo.runs import LOG, RESULTS, Run, RunError
 
 
 def assert_close(found, expected):
@@ -97,6 +100,43 @@ def test_two_processes(tmp_path):
         assert (process is both[0]) == ("Measuring" in out)
     assert_close(Run(run.directory).rows(), whole.rows())
     assert "2 processes of 1 device" in run.path(LOG).read_text() and run.path(RESULTS).exists()
+
+
+def met(*arguments):
+    """What each of two threads gets, as processes do: `Processes`, or its error."""
+
+    def meet(index, count):
+        try:
+            return Processes(count, index, address, wait=5)
+        except RunError as error:
+            return str(error)
+
+    address = f"127.0.0.1:{free_port()}"
+    with ThreadPoolExecutor() as threads:
+        return list(threads.map(meet, *zip(*arguments, strict=True)))
+
+
+def test_processes_must_agree(monkeypatch):
+    """All say what differs, the seed of a recipe above all."""
+    both = met((0, 2), (1, 2))
+    for processes in both:
+        processes.closing = True  # the end of one is not that of this program
+
+    def agree(processes, seed):
+        with pytest.raises(RunError) as error:
+            Several.agree(types.SimpleNamespace(others=processes), {"number": 3, "seed": seed})
+        return str(error.value)
+
+    with ThreadPoolExecutor() as threads:
+        said = list(threads.map(agree, both, (0, 7)))
+    assert said == ["All processes need one seed. It is 0 in process 0, and 7 in process 1."] * 2
+    monkeypatch.setattr(Processes, "_end", lambda self, why: None)
+    assert met((0, 2), (1, 3))[0] == "--processes is 2 in process 0, and 3 in process 1."
+    assert met((0, 3), (1, 3), (1, 3))[0] == "There are two processes with --process-id 1."
+    with pytest.raises(RunError, match=r"Not all of 3 processes came to 127\.0\.0\.1:\d+: 1, 2\."):
+        Processes(3, 0, f"127.0.0.1:{free_port()}", wait=0.1)
+    with pytest.raises(RunError, match="Process 0 is not there at 127"):
+        Processes(2, 1, f"127.0.0.1:{free_port()}", wait=0.1)
 
 
 def test_shares_of_batches():
