@@ -115,6 +115,7 @@ def run_train(args):
 
     with started(args) as devices:
         recipe = recipes.load(args.recipe, args.small, args.set)
+        devices.agree(recipes.fixed_settings(recipe.values))
         directory = args.run_dir or Path("runs") / (recipe.name + ("-small" if args.small else ""))
         if devices.first:
             runs.check_new(directory)

@@ -81,12 +81,11 @@ class Several(Devices):
         self._set_up(addresses)
 
     def agree(self, values=()):
-        given = self.others.gathered(dict(values)) if self.others else []
-        for name in values:
-            of_first = given[0][name] if given else None
+        given = self.others.gathered(dict(values)) if self.others else [dict(values)]
+        for name in sorted(set().union(*given)):
             for i, each in enumerate(given):
-                if each[name] != of_first:
-                    found = f"It is {of_first} in process 0, and {each[name]} in process {i}."
+                if each.get(name) != given[0].get(name):
+                    found = f"It is {given[0].get(name)} in process 0, and {each.get(name)} in process {i}."
                     raise RunError(f"All processes need one {name}. {found}")
 
 

@@ -16,7 +16,7 @@ from zf_keras.data.batches import lengths_of
 from zf_keras.files import disk_full, no_space, whole_file
 from zoo.copies import OfCopy
 from zoo.devices import Devices
-from zoo.runs import BEST, LAST, LOG, RECIPE, NonFiniteError, RunError
+from zoo.runs import BEST, LAST, LOG, NonFiniteError, RunError
 
 EVENTS = "tensorboard"
 
@@ -61,7 +61,7 @@ def _train(run, log, verbose, epochs, samples, devices):
     batches, valid = run.batches(data.train, training=True, devices=devices), run.batches(data.valid, devices=devices)
     steps = run.steps_per_epoch(batches)
     last = run.path(LAST)
-    devices.agree({RECIPE: run.recipe.values, LAST: shards.checksum(last) if last.exists() else None})
+    devices.agree({"run": run.environment.get("id"), LAST: shards.checksum(last) if last.exists() else None})
     with devices.scope():
         model, epoch = run.last_model(data, steps)
     rows = run.rows()[:epoch]
