@@ -163,8 +163,10 @@ def together(others):
         yield
     except BaseException as error:
         if others:
-            if isinstance(error, RuntimeError):
-                time.sleep(3)  # of a step that another process did not take part in: it is its end that is told
+            if not isinstance(error, RunError | KeyboardInterrupt):
+                time.sleep(
+                    3
+                )  # it may be of a step that a lost process has left: then that is said, and the program ends
             others.close(f"{error or type(error).__name__}")
             # What JAX and TensorFlow do at the end of a program waits for processes that are gone.
             atexit.register(_exit)

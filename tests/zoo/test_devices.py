@@ -29,7 +29,6 @@ def assert_close(found, expected):
     keras.tree.map_structure(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6), found, expected)
 
 
-@pytest.fixture(scope="module")
 def by_devices():
     """What programs of several devices printed, by the number of devices."""
     of_models = {4: ["RNN"], 2: ["ZForcing"]}
@@ -48,21 +47,18 @@ def pipes():
     return {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment}
 
 
-def test_devices_equal_one(by_devices, monkeypatch):
-    """Metrics of every batch and epoch, and weights after updates with a clipped gradient; batches do not divide."""
+def test_devices_equal_one(monkeypatch, lean_children):
+    """Metrics of every batch and epoch, and weights after updates with a clipped gradient; batches do not divide. On
+    TensorFlow replicas draw different noise; on JAX a draw is for all.
+    """
     monkeypatch.setattr(SequenceModel, "draw_noise", trained_by_devices.noise_of_rows)
     expected = trained_by_devices.trained(Devices(), ["RNN", "ZForcing"])
-    for count in (4, 2):
-        found = by_devices[count]["results"]
+    for count, program in by_devices().items():
+        found, seeds = program["results"], program["seeds"]
         assert_close(found, {name: expected[name] for name in found})
-
-
-@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="on JAX a draw is for all replicas")
-def test_replicas_draw_apart(by_devices):
-    for count, program in by_devices.items():
-        found = program["seeds"]
-        assert found["draws"] == 2 * count  # two draws of each
-        assert found["states"] == [found["states"][0]] * count
+        if keras.config.backend() == "tensorflow":
+            assert seeds["draws"] == 2 * count  # two draws of each
+            assert seeds["states"] == [seeds["states"][0]] * count
 
 
 def free_port():
@@ -77,7 +73,7 @@ def processes(run, count=2):
     return [subprocess.Popen([*command, "--process-id", str(i)], **pipes()) for i in range(count)]
 
 
-def test_two_processes(tmp_path):
+def test_two_processes(tmp_path, lean_children):
     """A run goes on with two, one of which is killed; with two, to its end; the end is that of one process."""
     settings = {"training__epochs": 5, "optimizer__global_clipnorm": 1.0, "training__batch_size": 49}
     whole, run = (begin_tiny(tmp_path / name, **settings) for name in ("whole", "run"))
