@@ -71,6 +71,7 @@ SLOW = (
     "tuning/test_oracles.py",
     "tuning/test_search.py",
     "zoo/test_demo.py",
+    "zoo/test_devices.py",
     "zoo/test_evaluation.py",
     "zoo/test_interpolation.py",
     "zoo/test_main.py",

@@ -69,3 +69,16 @@ def test_initializers_are_seeded_by_python():
     finally:
         random.setstate(state)
     np.testing.assert_array_equal(*drawn)
+
+
+def test_what_replicas_replace():
+    """Keras's metric of the loss, and on TensorFlow the step in which its optimizer adds up gradients."""
+    model = RNN(2, "gaussian")
+    model.compile(optimizer="sgd", run_eagerly=True)
+    assert _private.loss_metric(model).name == "loss"
+    _private.for_replicas(model)
+    model.fit(np.zeros((2, 2, 1), "float32"), verbose=0)
+    assert model.metrics[0] is _private.loss_metric(model) and float(model.metrics[0].count) == 0
+    if keras.config.backend() == "tensorflow":
+        added = type(model.optimizer)._all_reduce_sum_gradients
+        assert callable(added) and model.optimizer._all_reduce_sum_gradients is list

@@ -7,6 +7,8 @@ import importlib
 
 import keras
 
+from zf_keras import replicas
+
 _ADAPTERS = "keras.src.trainers.data_adapters.py_dataset_adapter"
 
 if keras.config.backend() == "jax":
@@ -54,7 +56,57 @@ if keras.config.backend() == "jax":
             return jax.jit(step, out_shardings=(None, tuple(shardings[part] for part in parts)))
 
 else:
-    Model = keras.Model
+    import tensorflow as tf
+
+    class Model(keras.Model):
+        """A Keras model for which a step by several replicas is that of one device with the whole batch.
+
+        Keras's optimizers clip what each replica has of the gradient, and add that up. Here the gradient is added up
+        first. Metrics of a batch are those of one replica in Keras; here they are of all.
+        """
+
+        def train_step(self, data):
+            if replicas.count() == 1:
+                return super().train_step(data)
+            x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+            with tf.GradientTape() as tape:
+                y_pred = self(x, training=True)
+                loss = self.optimizer.scale_loss(self.compute_loss(x=x, y_pred=y_pred))
+            weights = self.trainable_weights
+            gradients = replicas.added(tape.gradient(loss, weights))
+            self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
+            return self.compute_metrics(x, None, y_pred)
+
+        def compute_metrics(self, x, y, y_pred, sample_weight=None):
+            if replicas.count() == 1:
+                return super().compute_metrics(x, y, y_pred, sample_weight)
+            totals = replicas.added([tf.convert_to_tensor(x.value) for m in self.metrics for x in (m.total, m.count)])
+            means = map(tf.math.divide_no_nan, totals[::2], totals[1::2])
+            # Keras takes the mean of them over an axis of several processes, and over none of one.
+            several = isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy)
+            return {m.name: x[None] if several else x for m, x in zip(self.metrics, means, strict=True)}
+
+        def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+            if iterator is not None and self._distribute_strategy is not None:
+                # Keras would take the mean of the shares, which there is none of for a mask.
+                local = self.distribute_strategy.experimental_local_results
+                _, _, batches = next(iter(iterator))
+                data_batch = tf.nest.map_structure(lambda x: local(x)[0], next(batches))
+            super()._maybe_symbolic_build(data_batch=data_batch)
+
+
+def for_replicas(model):
+    """What a compiled model of several replicas has in place of Keras's: its metric of the loss, and an optimizer of
+    gradients that were added up.
+    """
+    model.__dict__["_loss_tracker"] = replicas.LossOfRows(name="loss")  # past Keras's tracking of attributes
+    if keras.config.backend() == "tensorflow":
+        model.optimizer._all_reduce_sum_gradients = list
+        model.jit_compile = False  # XLA has no part in what goes between devices
+
+
+def loss_metric(model):
+    return model._loss_tracker
 
 
 def tfp():

@@ -8,13 +8,14 @@ import threading
 import keras
 from keras import ops
 
+from zf_keras import replicas
 from zf_keras.arguments import check_seed, optional
 
 _LOCK = threading.RLock()
 
 
 class SeedGenerator(keras.random.SeedGenerator):
-    """A `keras.random.SeedGenerator` of which no two threads draw the same numbers."""
+    """A `keras.random.SeedGenerator` of which no two threads draw the same numbers, nor two replicas."""
 
     def __init__(self, seed=None, name=None, **kwargs):
         super().__init__(optional(check_seed, "seed", seed), name, **kwargs)
@@ -28,7 +29,8 @@ class SeedGenerator(keras.random.SeedGenerator):
         if self._given is not None:
             return self._given.next()
         with _LOCK:
-            return super().next(ordered)
+            seed = super().next(ordered)
+        return replicas.own_seed(seed)
 
     #: A `GivenSeed` in its place.
     _given = None

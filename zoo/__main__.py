@@ -113,29 +113,42 @@ def run_prepare(args):
 def run_train(args):
     from zoo import recipes, runs
 
-    recipe = recipes.load(args.recipe, args.small, args.set)
-    directory = args.run_dir or Path("runs") / (recipe.name + ("-small" if args.small else ""))
-    runs.check_new(directory)
-    data_directory = prepared(recipe, args)
-    runs.check_data(recipe, runs.load_data(recipe, data_directory))
-    finish(runs.Run.begin(directory, recipe, args.small, data_directory))
+    with started(args) as devices:
+        recipe = recipes.load(args.recipe, args.small, args.set)
+        devices.agree(recipes.fixed_settings(recipe.values))
+        directory = args.run_dir or Path("runs") / (recipe.name + ("-small" if args.small else ""))
+        if devices.first:
+            runs.check_new(directory)
+            data_directory = prepared(recipe, args)
+            runs.check_data(recipe, runs.load_data(recipe, data_directory))
+            runs.Run.begin(directory, recipe, args.small, data_directory, args.devices, args.processes)
+        devices.agree()
+        finish(runs.Run(directory), devices)
 
 
 def run_resume(args):
     from zoo.runs import Run
 
-    finish(Run(args.run, args.data))
+    with started(args) as devices:
+        finish(Run(args.run, args.data), devices)
 
 
-def finish(run):
+def started(args):
+    from zoo import devices
+
+    return devices.started(args.devices, args.processes, args.process_id, args.coordinator)
+
+
+def finish(run, devices):
     """Trains to the end, evaluates, writes the card."""
     from zoo import training
     from zoo.evaluation import evaluate
 
-    training.train(run)
-    print(f"\nMeasuring the best model on the {run.evaluation['split']} part")
-    evaluate(run)
-    report(run)
+    training.train(run, devices=devices)
+    if devices.first:
+        print(f"\nMeasuring the best model on the {run.evaluation['split']} part")
+        evaluate(run)
+        report(run)
 
 
 def report(run):

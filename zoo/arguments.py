@@ -58,6 +58,12 @@ def parser():
             help="what a file that can't be read does: stop, or be named, counted and left out (default: stop)",
         )
 
+    def devices(sub):
+        sub.add_argument("--devices", type=int, default=1, help="how many train it, of each process (default: 1)")
+        sub.add_argument("--processes", type=int, default=1, help="how many train it together (default: 1)")
+        sub.add_argument("--process-id", type=int, help="which of several processes this is, from 0")
+        sub.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 is, and a port free there")
+
     def several_runs(sub):
         sub.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="folders of runs, of one data set")
 
@@ -91,10 +97,12 @@ def parser():
     source(sub, required=False)
     data_directory(sub)
     sub.add_argument("--run-dir", type=Path, help="folder of the run (default: runs/RECIPE)")
+    devices(sub)
 
     sub = command("resume", "goes on with a run that was stopped")
     sub.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
     sub.add_argument("--data", type=Path, help="folder of the prepared data (default: where it was)")
+    devices(sub)
 
     sub = command("evaluate", "measures the best model of a run and rewrites its card")
     sub.add_argument("run", metavar="RUN", type=Path, help="folder of the run")

@@ -81,7 +81,7 @@ class Run:
             )
 
     @classmethod
-    def begin(cls, directory, recipe, small, data_directory):
+    def begin(cls, directory, recipe, small, data_directory, devices=1, processes=1):
         """Makes the folder.
 
         Args:
@@ -89,6 +89,8 @@ class Run:
             recipe: `Recipe`.
             small: bool. Whether it is the small form.
             data_directory: path. Of the prepared data, `None` for bundled data.
+            devices: int. Of each process that trains it. Defaults to `1`.
+            processes: int. Defaults to `1`.
 
         Raises:
             RunError: there is something in the folder.
@@ -103,6 +105,8 @@ class Run:
             "data": None if data_directory is None else str(Path(data_directory).resolve()),
             "data_checksum": data_checksum(data_directory),
             "settings": recipe.values,
+            "devices_each": devices,
+            "processes": processes,
             **machine(),
         }
         try:
@@ -151,11 +155,18 @@ class Run:
             raise RunError(f"{directory} holds other data than the run was begun with.")
         return load_data(self.recipe, directory)
 
-    def batches(self, sequences, training=False):
-        """`Batches` of a split: shuffled for training, else in order; `Pieces` where the recipe trains on them."""
+    def batches(self, sequences, training=False, devices=None):
+        """`Batches` of a split: shuffled for training, else in order; `Pieces` where the recipe trains on them.
+
+        devices: `Devices`, where each takes a share of every batch.
+        """
+        shares = {}
+        if devices:
+            shares = {"replicas": devices.replicas, "rows": (devices.index, devices.processes)}
         if training:
-            return training_batches(self.recipe, sequences)
-        return Batches(sequences, self.evaluation["batch_size"], key=self.key, multiple=self.training["multiple"])
+            return training_batches(self.recipe, sequences, **shares)
+        shares |= {"key": self.key, "multiple": self.training["multiple"]}
+        return Batches(sequences, self.evaluation["batch_size"], **shares)
 
     def steps_per_epoch(self, batches):
         return self.training["steps_per_epoch"] or len(batches)
@@ -239,20 +250,28 @@ class Run:
             raise RunError(f"{self.path(RESULTS)} can't be read: {error}. `evaluate` makes it again.") from error
 
 
-def training_batches(recipe, sequences):
-    """`Batches` or `Pieces` that a recipe trains on.
+def training_batches(recipe, sequences, replicas=1, rows=(0, 1)):
+    """`Batches` or `Pieces` that a recipe trains on. replicas, rows: as for `Batches`.
 
     Raises:
-        ValueError: there are fewer pieces than streams.
+        ValueError: there are fewer pieces than streams, or several devices for them.
     """
     settings, dataset = components.table(recipe, "training"), datasets.get(recipe.values["data"]["dataset"])
     shared = {"key": dataset.key, "shuffle": True, "seed": settings["seed"]}
     if settings["piece_length"]:
+        if replicas > 1:
+            raise recipe.error("training.piece_length", "training.piece_length: one device trains on pieces.")
         arguments = dataset.model_arguments(getattr(sequences, "manifest", None)) | recipe.values["model"]
         token = arguments.get("start_token", 0)
         return Pieces(sequences, settings["batch_size"], settings["piece_length"], start_token=token, **shared)
     return Batches(
-        sequences, settings["batch_size"], window=settings["window"], multiple=settings["multiple"], **shared
+        sequences,
+        settings["batch_size"],
+        window=settings["window"],
+        multiple=settings["multiple"],
+        replicas=replicas,
+        rows=rows,
+        **shared,
     )
 
 

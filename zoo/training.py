@@ -1,5 +1,6 @@
 """Trains a run: from where it is to its end, with every update checked and every epoch kept."""
 
+import contextlib
 import logging
 import math
 import shutil
@@ -10,14 +11,17 @@ import keras
 import numpy as np
 
 from zf_keras import TensorBoardSamples
+from zf_keras.data import shards
 from zf_keras.data.batches import lengths_of
 from zf_keras.files import disk_full, no_space, whole_file
+from zoo.copies import OfCopy
+from zoo.devices import Devices
 from zoo.runs import BEST, LAST, LOG, NonFiniteError, RunError
 
 EVENTS = "tensorboard"
 
 
-def train(run, verbose="auto", until=None, samples=True):
+def train(run, verbose="auto", until=None, samples=True, devices=None):
     """Trains a run to its end, from where it is.
 
     Args:
@@ -25,16 +29,18 @@ def train(run, verbose="auto", until=None, samples=True):
         verbose: as for `fit`.
         until: int or `None`. Epochs after which it stops, to be gone on with. Defaults to `None`, those of the recipe.
         samples: bool. Whether to draw samples for TensorBoard, as often as the recipe says. Defaults to `True`.
+        devices: `Devices`. What trains it; only the first process writes. Defaults to `None`, one device.
 
     Raises:
         RunError: it is being trained by another process, its data is not there, or an update was not finite.
         OSError: the disk is full.
     """
+    devices = devices or Devices()
     try:
-        with filelock.FileLock(run.path("lock"), timeout=0):
-            log = _logger(run.path(LOG))
+        with filelock.FileLock(run.path("lock"), timeout=0) if devices.first else contextlib.nullcontext():
+            log = _logger(run.path(LOG), devices)
             try:
-                _train(run, log, verbose, until or run.training["epochs"], samples)
+                _train(run, log, verbose, until or run.training["epochs"], samples, devices)
             except BaseException as error:
                 log.error("Stopped: %s", str(error) or type(error).__name__)
                 if disk_full(error) and not isinstance(error, OSError):  # of TensorFlow
@@ -47,63 +53,76 @@ def train(run, verbose="auto", until=None, samples=True):
         raise RunError(f"{run.directory} is being trained by another process.") from error
 
 
-def _train(run, log, verbose, epochs, samples):
+def _train(run, log, verbose, epochs, samples, devices):
     events = run.path(EVENTS)
     if events.exists() and not events.is_dir():
         raise RunError(f"{events} must be a folder, for TensorBoard's events: move the file away.")
     data = run.load_data()
-    batches, valid = run.batches(data.train, training=True), run.batches(data.valid)
+    batches, valid = run.batches(data.train, training=True, devices=devices), run.batches(data.valid, devices=devices)
     steps = run.steps_per_epoch(batches)
-    model, epoch = run.last_model(data, steps)
+    last = run.path(LAST)
+    devices.agree({"run": run.environment.get("id"), LAST: shards.checksum(last) if last.exists() else None})
+    with devices.scope():
+        model, epoch = run.last_model(data, steps)
     rows = run.rows()[:epoch]
-    if epoch:
-        run.write_rows(rows)  # without those of epochs whose model was not written
-    state = Epochs(run, steps, rows, log, _last_kl_weight(model, epochs * steps))
-    if rows and state.best_epoch == epoch:
-        _copy(run.path(LAST), run.path(BEST))
-    elif rows and not run.path(BEST).exists():
-        raise RunError(
-            f"{run.path(BEST)}, of epoch {state.best_epoch}, is gone and can't be made again. To go on, copy {LAST} "
-            "in its place."
-        )
-    elif rows:
-        run.epochs_of(BEST)  # checks that it is this run's
+    state = Epochs(run, steps, rows, log, _last_kl_weight(model, epochs * steps), devices)
+    devices.agree()  # all have read before one writes
+    if devices.first and epoch:
+        _mend(run, state, epoch)
     if epoch >= epochs or state.waited_enough():
         log.info("Trained for %d epochs: complete.", epoch)
         return
     begun = "Goes on" if epoch else "Begins"
-    log.info("%s after %d epochs of %d updates, on %s", begun, epoch, steps, keras.config.backend())
+    on = keras.config.backend() + (f", {devices}" if devices.replicas > 1 else "")
+    log.info("%s after %d epochs of %d updates, on %s", begun, epoch, steps, on)
     try:
-        model.fit(
-            batches.dataset(start=epoch * steps),
-            steps_per_epoch=steps,
-            initial_epoch=epoch,
-            epochs=epochs,
-            validation_data=valid.dataset(),
-            validation_steps=len(valid),
-            callbacks=[state, *(_samples(run, data, model) if samples else ())],
-            shuffle=False,  # the batches are
-            verbose=verbose,
-        )
+        with devices.fitting():
+            model.fit(
+                devices.stream(model, batches, training=True, start=epoch * steps),
+                steps_per_epoch=steps,
+                initial_epoch=epoch,
+                epochs=epochs,
+                validation_data=devices.stream(model, valid),
+                validation_steps=len(valid),
+                callbacks=[state, *(_samples(run, data, model, devices) if samples and devices.first else ())],
+                shuffle=False,  # the batches are
+                verbose=verbose if devices.first else 0,
+            )
     except NonFiniteError as error:
-        raise _diagnosed(run, data, batches, steps, error) from error
+        raise _diagnosed(run, data, run.batches(data.train, training=True), steps, error) from error
     log.info("Trained for %d epochs: complete. Best was epoch %d.", len(state.rows), state.best_epoch)
+
+
+def _mend(run, state, epoch):
+    """What a run needs that was stopped between two of its files. epoch: that of its last model."""
+    run.write_rows(state.rows)  # without those of epochs whose model was not written
+    if state.best_epoch == epoch:
+        _copy(run.path(LAST), run.path(BEST))
+    elif not run.path(BEST).exists():
+        raise RunError(
+            f"{run.path(BEST)}, of epoch {state.best_epoch}, is gone and can't be made again. To go on, copy {LAST} "
+            "in its place."
+        )
+    else:
+        run.epochs_of(BEST)  # checks that it is this run's
 
 
 class Epochs(keras.callbacks.Callback):
     """Rows, checkpoints, early stopping, and the check that every update is finite.
 
     kl_weight: what the weight of the KL comes to by the end. Epochs in which it still rises are not counted for the
-    patience: early in annealing the ELBO may fall (see `zf_keras.ElboStopping`).
+    patience: early in annealing the ELBO may fall (see `zf_keras.ElboStopping`). devices: `Devices`, of
+    which the first process writes.
     """
 
-    def __init__(self, run, steps, rows, log, kl_weight):
+    def __init__(self, run, steps, rows, log, kl_weight, devices):
         super().__init__()
         self.run = run
         self.steps = steps
         self.rows = rows
         self.log = log
         self.kl_weight = kl_weight
+        self.devices = devices
         self.patience = run.training["patience"]
         self.summaries = None
 
@@ -123,6 +142,8 @@ class Epochs(keras.callbacks.Callback):
         return bool(np.allclose(weights, self.kl_weight, rtol=1e-3))
 
     def on_train_begin(self, logs=None):
+        if not self.devices.first:
+            return
         from tensorboard.summary import Writer
 
         self.summaries = Writer(str(self.run.path(EVENTS)))
@@ -146,6 +167,14 @@ class Epochs(keras.callbacks.Callback):
         row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         row["updates"] = (epoch + 1) * self.steps
         self.rows.append(row)
+        if self.devices.first:
+            with self.devices.one():
+                self._write(row, epoch, seconds)
+        if self.waited_enough():
+            self.log.info("No better validation ELBO for %d epochs.", self.patience)
+            self.model.stop_training = True
+
+    def _write(self, row, epoch, seconds):
         self.run.write_rows(self.rows)
         self.run.save_model(self.model, epoch + 1)
         if self.best_epoch == epoch + 1:
@@ -156,15 +185,13 @@ class Epochs(keras.callbacks.Callback):
         self.summaries.add_scalar("seconds", seconds, (epoch + 1) * self.steps)
         self.summaries.flush()
         self.log.info("Epoch %d: val_elbo %.6g, %.1f s", epoch + 1, row["val_elbo"], seconds)
-        if self.waited_enough():
-            self.log.info("No better validation ELBO for %d epochs.", self.patience)
-            self.model.stop_training = True
 
     def on_train_end(self, logs=None):
-        self.summaries.close()
+        if self.devices.first:
+            self.summaries.close()
 
 
-def _samples(run, data, model):
+def _samples(run, data, model, devices):
     """The callback that draws samples, in a list; none where nothing is to be drawn."""
     manifest, every, given = getattr(data.train, "manifest", None), run.training["samples_every"], run.key == "inputs"
     functions = {
@@ -176,11 +203,10 @@ def _samples(run, data, model):
         return []
     length = max(given + 1, int(np.median(lengths_of(data.train))))
     seed = run.training["seed"]
-    return [
-        TensorBoardSamples(
-            run.path(EVENTS), data.valid, **functions, every=every, length=length, key=run.key, seed=seed
-        )
-    ]
+    callback = TensorBoardSamples(
+        run.path(EVENTS), data.valid, **functions, every=every, length=length, key=run.key, seed=seed
+    )
+    return [callback if devices.replicas == 1 else OfCopy(callback, devices)]
 
 
 def _last_kl_weight(model, updates):
@@ -233,9 +259,9 @@ def _diagnosed(run, data, batches, steps, error):
     return NonFiniteError(f"Update {stopped_at}: not finite, but not so when it was made again. {_advice(run)}")
 
 
-def _logger(path):
+def _logger(path, devices):
     log = logging.getLogger(f"zoo.{path}")
-    log.handlers = [logging.FileHandler(path)]
+    log.handlers = [logging.FileHandler(path) if devices.first else logging.NullHandler()]
     log.handlers[0].setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     log.setLevel(logging.INFO)
     log.propagate = False

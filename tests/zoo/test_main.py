@@ -10,12 +10,13 @@ from zf_keras import datasets
 from zoo import recipes
 from zoo.__main__ import COMMANDS
 
+DEVICES = ("--devices", "--processes", "--process-id", "--coordinator")
 HELP = {
     "list": ("pattern",),
     "show": ("NAME", "--small", "--set"),
     "prepare": ("NAME", "--source", "--on-error", "--small", "--set", "--data-dir", "--directory"),
-    "train": ("RECIPE", "--small", "--set", "--source", "--on-error", "--data-dir", "--run-dir"),
-    "resume": ("RUN",),
+    "train": ("RECIPE", "--small", "--set", "--source", "--on-error", "--data-dir", "--run-dir", *DEVICES),
+    "resume": ("RUN", "--data", *DEVICES),
     "evaluate": ("RUN", "--split", "--num-samples", "--bound", "--sequences"),
     "generate": ("RUN", "--count", "--length", "--prompt", "--prompt-steps", "--top-k", "--top-p", "--seed"),
     "interpolate": ("RUN", "--data", "--first", "--second", "--points", "--top-k", "--draws", "--seed"),

@@ -168,7 +168,7 @@ def test_epochs_in_which_the_kl_weight_rises_do_not_count(tmp_path):
     ]
 
     def waited(count, kl_weight=1.0, rows=rows):
-        return training.Epochs(run, 3, rows[:count], None, kl_weight).waited_enough()
+        return training.Epochs(run, 3, rows[:count], None, kl_weight, None).waited_enough()
 
     assert [waited(count) for count in range(8)] == [False] * 7 + [True]  # of the sixth and the seventh
     assert not waited(7, kl_weight=0.9)  # it is not there

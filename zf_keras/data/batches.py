@@ -33,6 +33,10 @@ class Batches:
         process: pair of ints. (index, count): which share of the batches of every pass this process takes. The
             batches left over by a division by count are dropped, so that all processes take equally many.
             Defaults to `(0, 1)`, all.
+        replicas: int. Batches are filled up, with rows that are masked in every step, to a multiple of so many, which
+            each take a share. Defaults to `1`.
+        rows: pair of ints. (index, count): which share of the rows of every batch this process takes. Defaults to
+            `(0, 1)`, all.
 
     Raises:
         ValueError: names what is wrong with an argument.
@@ -57,13 +61,22 @@ class Batches:
         seed=0,
         multiple=1,
         process=(0, 1),
+        replicas=1,
+        rows=(0, 1),
     ):
-        for name, value in (("batch_size", batch_size), ("window", window), ("multiple", multiple)):
+        sizes = {"batch_size": batch_size, "window": window, "multiple": multiple, "replicas": replicas}
+        for name, value in sizes.items():
             check_positive_int(name, value)
         check_choice("key", key, ("inputs", "targets"))
-        index, count = process
-        if not 0 <= index < count:
-            raise ValueError(f"`process` must be (index, count) with 0 <= index < count. Received: process={process}.")
+        for name, (index, count) in (("process", process), ("rows", rows)):
+            if not 0 <= index < count:
+                raise ValueError(
+                    f"`{name}` must be (index, count) with 0 <= index < count. Received: {name}={(index, count)}."
+                )
+        if replicas % rows[1]:
+            raise ValueError(
+                f"`replicas` must be a multiple of the processes in `rows`. Received: replicas={replicas}, rows={rows}."
+            )
         if not len(sequences):
             raise ValueError("`sequences` holds none.")
         self.sequences = sequences
@@ -74,12 +87,16 @@ class Batches:
         self.seed = seed
         self.multiple = multiple
         self.process = process
+        self.replicas = replicas
+        self.rows = rows
         self.lengths = lengths_of(sequences)
         if self.lengths.min() < 1:
             raise ValueError(f"Sequence {int(self.lengths.argmin())} of `sequences` has no steps.")
         if len(self) == 0:
             raise ValueError(f"There are fewer batches than processes. Received: process={process}.")
         self.one_length = self.lengths.min() == self.lengths.max() and self.lengths[0] % multiple == 0
+        #: Whether all batches divide evenly among the replicas.
+        self.even = not (batch_size % replicas or len(sequences) % batch_size % replicas)
         self._lock = threading.Lock()
         self._orders = {}
 
@@ -115,18 +132,26 @@ class Batches:
             raise IndexError(f"Batches are numbered from 0. Received: {i}.")
         number, position = divmod(i, len(self))
         rng = np.random.default_rng([self.seed, 1, i, self.process[0]])
-        indices = [int(index) for index in self.order(number)[position]]
+        indices = self.order(number)[position]
+        # Time is that of the whole batch, rows are those of this process.
+        index, count = self.rows
+        size = -(-len(indices) // self.replicas) * self.replicas // count
+        own = slice(index * size, (index + 1) * size)
+        lengths = self.lengths[indices]
         if self.shuffle and hasattr(self.sequences, "draw"):
-            sequences = [np.asarray(self.sequences.draw(index, rng)) for index in indices]
+            # All of the batch, for one draw follows another.
+            sequences = [np.asarray(self.sequences.draw(int(i), rng)) for i in indices][own]
         else:
-            sequences = [np.asarray(self.sequences[index]) for index in indices]
-        if self.one_length:
+            sequences = [np.asarray(self.sequences[int(i)]) for i in indices[own]]
+        if self.one_length and self.even:
             return {self.key: np.stack(sequences)}
-        lengths = np.array([len(sequence) for sequence in sequences])
         time = -(-lengths.max() // self.multiple) * self.multiple
-        mask = np.arange(time) < lengths[:, None]
-        frames = np.zeros((*mask.shape, *sequences[0].shape[1:]), np.result_type(*sequences))
-        frames[mask] = np.concatenate(sequences)
+        mask = np.zeros((size, time), bool)
+        mask[: len(sequences)] = np.arange(time) < lengths[own][:, None]
+        example = sequences[0] if sequences else np.asarray(self.sequences[int(indices[0])])
+        frames = np.zeros((*mask.shape, *example.shape[1:]), np.result_type(*(sequences or [example])))
+        if sequences:
+            frames[mask] = np.concatenate(sequences)
         return {self.key: frames, "mask": mask}
 
     def __iter__(self):

@@ -30,7 +30,8 @@ def checked(data, check_batch, shuffle=False):
         return CheckedPyDatasetAdapter(data, lambda batch: _checked_batch(batch, check_batch), shuffle)
     origin = type(data).__module__.split(".")[0]
     if origin == "tensorflow":
-        return _checked_tf_dataset(data, check_batch)
+        # One that was divided among replicas was checked before.
+        return _checked_tf_dataset(data, check_batch) if hasattr(data, "map") else data
     if hasattr(data, "__next__"):
         return (_checked_batch(batch, check_batch) for batch in data)
     if origin == "grain" and hasattr(data, "map"):

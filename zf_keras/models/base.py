@@ -10,6 +10,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from zf_keras import replicas
+from zf_keras._private import loss_metric
 from zf_keras.arguments import (
     check_choice,
     check_finite,
@@ -112,6 +114,10 @@ class SequenceModel(CheckedModel):
         self.word_dropout = check_rate("word_dropout", word_dropout)
         self.segment_length = optional(check_size, "segment_length", segment_length)
         self.num_streams = optional(check_size, "num_streams", num_streams)
+        if self.num_streams and self.replicas > 1:
+            raise ValueError(
+                f"`num_streams` is for one device. Received: num_streams={num_streams} for {self.replicas}."
+            )
         self.seed = optional(check_seed, "seed", seed)
         self.num_components = optional(check_size, "num_components", num_components)
         self.num_classes = optional(check_size, "num_classes", num_classes)
@@ -356,6 +362,8 @@ class SequenceModel(CheckedModel):
 
     def check_data(self, data):
         """Raises a `ValueError` that names what is wrong with `data`, an array or dict, if anything is."""
+        if self.replicas > 1 and (data := replicas.without_filling(data)) is None:
+            return
         features = self.features if self.built else None
         check(data, self._head_template, features, self.scores_inputs)
         check_inputs_given(data, self.lagged)
@@ -476,9 +484,17 @@ class SequenceModel(CheckedModel):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         check_only_x(y, sample_weight)
         terms, weights = self._sums(y_pred), self.current_weights()
-        for name, (values, value_weights) in self.metric_values(terms, weights).items():
-            self._means[name].update_state(values, value_weights)
-        return ops.mean(self.objective(terms, weights, training))
+        values, objective = self.metric_values(terms, weights), self.objective(terms, weights, training)
+        if self.replicas == 1:
+            for name, value in values.items():
+                self._means[name].update_state(*value)
+            return ops.mean(objective)
+        rows = replicas.counted(x)
+        for name, (value, value_weights) in values.items():
+            of_value = replicas.of_values(rows, value)
+            self._means[name].update_state(value, of_value if value_weights is None else of_value * value_weights)
+        loss_metric(self).add(objective, rows)
+        return replicas.mean(objective, rows)
 
     def objective(self, terms, weights, training):
         """What is minimised, from the terms of each sequence: (batch,) nats."""

@@ -8,7 +8,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from zf_keras._private import Model, is_validation
+from zf_keras import replicas
+from zf_keras._private import Model, for_replicas, is_validation
 from zf_keras.callbacks import SHOWN, Progress
 from zf_keras.data.batches import Batches
 from zf_keras.data.checks import is_lagged
@@ -27,6 +28,7 @@ class CheckedModel(Model):
         super().__init__(**kwargs)
         self.__dict__["lock"] = threading.RLock()  # past Keras's tracking of attributes
         self.lagged = True
+        self.replicas = replicas.count()
 
     def check_data(self, data):
         """Raises a `ValueError` that names what is wrong with `data`, an array or dict, if anything is."""
@@ -42,6 +44,8 @@ class CheckedModel(Model):
             if value is not None:
                 raise ValueError(f"The model has its own loss and metrics: leave out `{name}`. Received: {value}.")
         super().compile(optimizer=optimizer, **kwargs)
+        if self.replicas > 1:
+            for_replicas(self)
 
     def compile_from_config(self, config):
         # Keras leaves it out where `compile` is one's own.
