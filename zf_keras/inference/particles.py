@@ -16,6 +16,7 @@ from zf_keras.data.sequences import is_arrays
 from zf_keras.heads import DistributionHead
 from zf_keras.inference.particle_loop import RESAMPLING, particle_loop
 from zf_keras.inference.passes import arrays, batches_of_rows, context_of, count_and_time, generator, rows_of
+from zf_keras.padding import padded_size
 from zf_keras.seeds import seeds_of_steps
 
 PROPOSALS = ("posterior", "prior")
@@ -147,10 +148,9 @@ def _scores(model, data, observed, random, batch_size, verbose, settings):
         seen = batch.pop("observed", None)
         context = context_of(model, batch) if settings["proposal"] == "posterior" else ()
         rest = [] if seen is None else [seen]
-        scores.append(
-            ops.convert_to_numpy(filtered(model, batch, context, seeds_of_steps(time, random), *rest, **settings))
-        )
-    return np.concatenate(scores)[:count]
+        seeds = seeds_of_steps(padded_size(time), random)
+        scores.append(ops.convert_to_numpy(filtered(model, batch, context, seeds, *rest, **settings)))
+    return np.concatenate(scores)[:count, :time]
 
 
 @compiled

@@ -8,7 +8,7 @@ from zf_keras.arguments import check_numbers
 from zf_keras.compiled import compiled
 from zf_keras.inference.diagnostics import statistics
 from zf_keras.inference.diagnostics.inferred import sums_of
-from zf_keras.inference.passes import arrays, count_and_time, generator
+from zf_keras.inference.passes import arrays, count_and_time, generator, rows_of
 
 
 def loss_shares(model, data, seed=None, batch_size=128, verbose="auto"):
@@ -61,7 +61,7 @@ def gradient_norms(model, data, seed=None):
     ['backward_encoder', 'head', 'lstm', 'posterior', 'prior']
     """
     random, data = generator(model, seed), arrays(model, data)
-    return norms_of(model, {key: ops.convert_to_tensor(x) for key, x in data.items()}, random)
+    return norms_of(model, rows_of(data, slice(None)), random)
 
 
 def weights_of(model):

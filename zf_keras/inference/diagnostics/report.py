@@ -9,6 +9,7 @@ from zf_keras.inference.diagnostics.inferred import batches, check_latents, infe
 from zf_keras.inference.diagnostics.latents import at_prior_mean
 from zf_keras.inference.diagnostics.loss import norms_of, weights_of
 from zf_keras.inference.passes import generator
+from zf_keras.padding import cut
 
 
 def summary(
@@ -58,10 +59,10 @@ def summary(
     )
     random = generator(model, seed)
     totals, score, norms = [{} for _ in of_batch], 0.0, None
-    for batch, noise, count in batches(model, data, random, batch_size, verbose):
+    for batch, noise, (count, time) in batches(model, data, random, batch_size, verbose):
         if norms is None:
-            norms = norms_of(model, batch, random)
-        steps = inferred(model, batch, noise, count)
+            norms = norms_of(model, {key: cut(x, count) for key, x in batch.items()}, random)
+        steps = inferred(model, batch, noise, count, time)
         for total, function in zip(totals, of_batch, strict=True):
             statistics.add(total, function(steps))
         score += ops.convert_to_numpy(at_prior_mean(model, batch))[:count].astype("float64").sum()
