@@ -37,9 +37,28 @@ def padded_time(data, time):
 
 
 def padded_to(x, *sizes):
-    """An array with zeros behind, up to these sizes of its first axes."""
+    """An array or tensor with zeros behind, up to these sizes of its first axes."""
     missing = [(0, size - there) for size, there in zip(sizes, x.shape, strict=False)]
-    return np.pad(x, missing + [(0, 0)] * (x.ndim - len(sizes))) if any(map(any, missing)) else x
+    if not any(map(any, missing)):
+        return x
+    return (np if isinstance(x, np.ndarray) else ops).pad(x, missing + [(0, 0)] * (x.ndim - len(sizes)))
+
+
+def drawn(draw, count, time):
+    """`draw(count, time)`, noise (count, time, ...), with its time padded: the same numbers, by few programs.
+
+    A number depends on its place among all alone, so that frames in a row have those of sequences of frames.
+    """
+    if padded_size(time) == time:
+        return draw(count, time)
+
+    def in_sequences(x):
+        x = ops.convert_to_numpy(x) if is_concrete(x) else x
+        x = x[: count * time].reshape(count, time, x.shape[-1])
+        return ops.convert_to_tensor(padded_to(x, count, padded_size(time)))
+
+    frames = 1 << (count * time - 1).bit_length()
+    return keras.tree.map_structure(in_sequences, draw(frames, 1))
 
 
 def cut(x, count):

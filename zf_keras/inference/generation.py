@@ -18,10 +18,10 @@ from zf_keras.arguments import (
     optional,
 )
 from zf_keras.compiled import compiled
-from zf_keras.inference.passes import batches_of_rows, generator
+from zf_keras.inference.passes import batches_of_rows, generator, noise_of
 from zf_keras.inference.prompts import Prompts, check_frames
 from zf_keras.loops.scan import scan
-from zf_keras.padding import padded_size
+from zf_keras.padding import drawn, padded_size
 from zf_keras.probability import float32
 
 
@@ -182,9 +182,13 @@ def draw_frames(model, state, x, noise, frame_noise, temperature, *latents, deco
     return swapped(scan(step, (state, x), swapped((noise, tuple(frame_noise), latents)))[1])
 
 
+def noises_of(model, count, length, random):
+    """The noise of latents and that of frames, for `draw_frames`."""
+    return noise_of(model, count, length, random), drawn(lambda *shape: model.head.noise(shape, random), count, length)
+
+
 def drawn_after(model, state, x, length, random, temperature, kept):
     """`length` frames (batch, length, ...) that follow a state and a frame, a NumPy array."""
-    shape = (len(x), padded_size(length))
-    noise, frame_noise = model.draw_noise(*shape, random), model.head.noise(shape, random)
+    noise, frame_noise = noises_of(model, len(x), length, random)
     frames = draw_frames(model, state, x, noise, frame_noise, float32(temperature), **kept)
     return ops.convert_to_numpy(frames)[:, :length]

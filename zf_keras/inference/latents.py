@@ -9,7 +9,7 @@ from keras import ops
 from zf_keras.arguments import check_choice, check_numbers, check_positive_int, check_size
 from zf_keras.compiled import compiled
 from zf_keras.data.sequences import native
-from zf_keras.inference.generation import check_can_generate, check_kept, draw_frames, start_frame
+from zf_keras.inference.generation import check_can_generate, check_kept, draw_frames, noises_of, start_frame
 from zf_keras.inference.passes import arrays, count_and_time, generator, passes
 from zf_keras.padding import padded_size, padded_to
 from zf_keras.probability import float32
@@ -108,13 +108,12 @@ def interpolate(model, first, second, num_points=11, decode="mode", seed=None, t
     latents = _mixed(_drawn(model, *first, seeds[0]), _drawn(model, *second, seeds[1]), num_points)
     latents = latents.reshape(-1, time, model.latent_dim)
     rows, draws = len(latents), []
-    size, steps = padded_size(rows), padded_size(time)
-    latents = ops.cast(padded_to(latents, size, steps), model.compute_dtype)
+    size = padded_size(rows)
+    latents = ops.cast(padded_to(latents, size, padded_size(time)), model.compute_dtype)
     state, x = model.initial_state(size), start_frame(model, size)
     for _ in range(num_draws):
-        noise = model.draw_noise(size, steps, random)
-        noise = noise if decode == "sample" else ops.zeros_like(noise)
-        noises = noise, model.head.noise((size, steps), random)
+        noise, frame_noise = noises_of(model, size, time, random)
+        noises = noise if decode == "sample" else ops.zeros_like(noise), frame_noise
         drawn = draw_frames(model, state, x, *noises, float32(1.0), latents, decode=decode, scored=True, **kept)
         draws.append([ops.convert_to_numpy(part)[:rows, :time] for part in drawn])
     frames, log_probs = map(np.stack, zip(*draws, strict=True))

@@ -7,7 +7,7 @@ from keras import ops
 from zf_keras.arguments import check_numbers
 from zf_keras.compiled import compiled
 from zf_keras.data.sequences import is_arrays, native
-from zf_keras.padding import padded_size, padded_time
+from zf_keras.padding import drawn, padded_size, padded_time
 from zf_keras.seeds import SeedGenerator
 
 
@@ -90,7 +90,7 @@ def passes(model, data, rows, seed, batch_size, verbose, contexts=False):
     check_numbers(min(batch_size, len(rows)) * time * max(1, model.noise_dim), batch_size=batch_size)
     block, context = None, None  # `batch_size` sequences, whose rows fill whole batches
     for batch_rows in batches_of_rows(rows, batch_size, verbose):
-        noise = model.draw_noise(len(batch_rows), padded_size(time), random)
+        noise = noise_of(model, len(batch_rows), time, random)
         batch = rows_of(data, batch_rows)
         if not contexts:
             yield batch, noise
@@ -105,6 +105,11 @@ def passes(model, data, rows, seed, batch_size, verbose, contexts=False):
 
 def _taken(nest, rows):
     return keras.tree.map_structure(lambda x: ops.take(x, rows, axis=0), nest)
+
+
+def noise_of(model, count, time, random):
+    """The model's noise, (count, time, noise_dim), for what `rows_of` gives."""
+    return drawn(lambda *shape: model.draw_noise(*shape, random), count, time)
 
 
 def rows_of(data, rows):

@@ -6,9 +6,8 @@ from keras import ops
 
 from zf_keras.compiled import compiled
 from zf_keras.data.sequences import native
-from zf_keras.inference.passes import batches_of_rows, rows_of
+from zf_keras.inference.passes import batches_of_rows, noise_of, rows_of
 from zf_keras.loops.scan import scan
-from zf_keras.padding import padded_size
 
 
 class Prompts:
@@ -39,7 +38,7 @@ class Prompts:
         encoded = keras.tree.map_structure(lambda x: ops.convert_to_tensor(x[rows]), self.encoded)
         if not self.model.noise_dim:
             return encoded
-        noise = self.model.draw_noise(len(rows), padded_size(self.data["targets"].shape[1]), random)
+        noise = noise_of(self.model, len(rows), self.data["targets"].shape[1], random)
         return state_given_context(self.model, rows_of(self.data, rows), encoded, noise)
 
 

@@ -28,7 +28,7 @@ from zf_keras.heads import DistributionHead, get_head, without_void
 from zf_keras.inference.generation import forecast, generate
 from zf_keras.inference.likelihood import log_likelihood
 from zf_keras.inference.particles import step_scores
-from zf_keras.inference.passes import arrays, count_and_time, rows_of
+from zf_keras.inference.passes import arrays, count_and_time, noise_of, rows_of
 from zf_keras.inference.prompts import prompt_state
 from zf_keras.layers.lstm_stack import LSTMStack
 from zf_keras.models.arguments import signature
@@ -433,7 +433,8 @@ class SequenceModel(CheckedModel):
         padded = pads((data, noise))
         size, steps = (padded_size(count), padded_size(time)) if padded else (count, time)
         if noise is None:
-            noise = self.draw_noise(size, steps, self.seed_generator)
+            draw = noise_of if padded else type(self).draw_noise
+            noise = draw(self, size, time, self.seed_generator)
         else:
             if is_concrete(noise):
                 check_finite("noise", noise)

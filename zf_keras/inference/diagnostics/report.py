@@ -61,7 +61,7 @@ def summary(
     totals, score, norms = [{} for _ in of_batch], 0.0, None
     for batch, noise, (count, time) in batches(model, data, random, batch_size, verbose):
         if norms is None:
-            norms = norms_of(model, {key: cut(x, count) for key, x in batch.items()}, random)
+            norms = norms_of(model, {key: cut(x, count) for key, x in batch.items()}, count, time, random)
         steps = inferred(model, batch, noise, count, time)
         for total, function in zip(totals, of_batch, strict=True):
             statistics.add(total, function(steps))
