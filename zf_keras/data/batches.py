@@ -5,7 +5,8 @@ import threading
 import keras
 import numpy as np
 
-from zf_keras.arguments import check_choice, check_positive_int
+from zf_keras.arguments import check_choice, check_positive_int, optional
+from zf_keras.data.padding import padded_size
 
 
 class Batches:
@@ -28,8 +29,9 @@ class Batches:
             `False`.
         window: int. Batches in a window that is sorted by length, with `shuffle`; 1 for none. Defaults to `50`.
         seed: int >= 0. Of order and of random transformations. Defaults to `0`.
-        multiple: int. Batches are padded to a multiple of so many steps, so that fewer lengths are compiled. Defaults
-            to `1`.
+        multiple: int or `None`. Batches are padded to a multiple of so many steps. Defaults to `None`: on JAX, which
+            compiles a program for each length, to one of a few lengths, at most an eighth more above 64 steps; on
+            TensorFlow not at all.
         process: pair of ints. (index, count): which share of the batches of every pass this process takes. The
             batches left over by a division by count are dropped, so that all processes take equally many.
             Defaults to `(0, 1)`, all.
@@ -55,11 +57,12 @@ class Batches:
         shuffle=False,
         window=50,
         seed=0,
-        multiple=1,
+        multiple=None,
         process=(0, 1),
     ):
-        for name, value in (("batch_size", batch_size), ("window", window), ("multiple", multiple)):
+        for name, value in (("batch_size", batch_size), ("window", window)):
             check_positive_int(name, value)
+        optional(check_positive_int, "multiple", multiple)
         check_choice("key", key, ("inputs", "targets"))
         index, count = process
         if not 0 <= index < count:
@@ -79,7 +82,7 @@ class Batches:
             raise ValueError(f"Sequence {int(self.lengths.argmin())} of `sequences` has no steps.")
         if len(self) == 0:
             raise ValueError(f"There are fewer batches than processes. Received: process={process}.")
-        self.one_length = self.lengths.min() == self.lengths.max() and self.lengths[0] % multiple == 0
+        self.one_length = self.lengths.min() == self.lengths.max() and self.lengths[0] % (multiple or 1) == 0
         self._lock = threading.Lock()
         self._orders = {}
 
@@ -123,11 +126,17 @@ class Batches:
         if self.one_length:
             return {self.key: np.stack(sequences)}
         lengths = np.array([len(sequence) for sequence in sequences])
-        time = -(-lengths.max() // self.multiple) * self.multiple
+        time = self._padded(int(lengths.max()))
         mask = np.arange(time) < lengths[:, None]
         frames = np.zeros((*mask.shape, *sequences[0].shape[1:]), np.result_type(*sequences))
         frames[mask] = np.concatenate(sequences)
         return {self.key: frames, "mask": mask}
+
+    def _padded(self, time):
+        if self.multiple is None:
+            given = int(self.key == "inputs")  # the first step, which is not predicted
+            return padded_size(time - given) + given
+        return -(-time // self.multiple) * self.multiple
 
     def __iter__(self):
         """The batches of the first pass."""

@@ -18,10 +18,10 @@ from zf_keras.arguments import (
     optional,
 )
 from zf_keras.compiled import compiled
+from zf_keras.data.padding import drawn, padded_size
 from zf_keras.inference.passes import batches_of_rows, generator, noise_of
 from zf_keras.inference.prompts import Prompts, check_frames
 from zf_keras.loops.scan import scan
-from zf_keras.padding import drawn, padded_size
 from zf_keras.probability import float32
 
 

@@ -8,10 +8,10 @@ from keras import ops
 
 from zf_keras.arguments import check_choice, check_numbers, check_positive_int, check_size
 from zf_keras.compiled import compiled
+from zf_keras.data.padding import padded_size, padded_to
 from zf_keras.data.sequences import native
 from zf_keras.inference.generation import check_can_generate, check_kept, draw_frames, noises_of, start_frame
 from zf_keras.inference.passes import arrays, count_and_time, generator, passes
-from zf_keras.padding import padded_size, padded_to
 from zf_keras.probability import float32
 
 

@@ -12,11 +12,11 @@ from zf_keras.arguments import (
     check_size,
 )
 from zf_keras.compiled import compiled
+from zf_keras.data.padding import padded_size
 from zf_keras.data.sequences import is_arrays
 from zf_keras.heads import DistributionHead
 from zf_keras.inference.particle_loop import RESAMPLING, particle_loop
 from zf_keras.inference.passes import arrays, batches_of_rows, context_of, count_and_time, generator, rows_of
-from zf_keras.padding import padded_size
 from zf_keras.seeds import seeds_of_steps
 
 PROPOSALS = ("posterior", "prior")

@@ -6,8 +6,8 @@ from keras import ops
 
 from zf_keras.arguments import check_numbers
 from zf_keras.compiled import compiled
+from zf_keras.data.padding import drawn, padded_size, padded_time
 from zf_keras.data.sequences import is_arrays, native
-from zf_keras.padding import drawn, padded_size, padded_time
 from zf_keras.seeds import SeedGenerator
 
 

@@ -22,6 +22,7 @@ from zf_keras.arguments import (
 )
 from zf_keras.compiled import compiled
 from zf_keras.data.checks import check, check_inputs_given
+from zf_keras.data.padding import cut, padded_size, padded_to, pads
 from zf_keras.data.sequences import Sequences, is_concrete, sequences_of
 from zf_keras.export.model import export
 from zf_keras.heads import DistributionHead, get_head, without_void
@@ -34,7 +35,6 @@ from zf_keras.layers.lstm_stack import LSTMStack
 from zf_keras.models.arguments import signature
 from zf_keras.models.fitting import CheckedModel, check_only_x
 from zf_keras.models.segments import segmented_terms
-from zf_keras.padding import cut, padded_size, padded_to, pads
 from zf_keras.presets.model import PresetsOfClass, from_preset, save_to_preset
 from zf_keras.seeds import SeedGenerator, seeded
 

@@ -4,12 +4,12 @@ import numpy as np
 from keras import ops
 
 from zf_keras.arguments import check_non_negative
+from zf_keras.data.padding import cut
 from zf_keras.inference.diagnostics import statistics
 from zf_keras.inference.diagnostics.inferred import batches, check_latents, inferred
 from zf_keras.inference.diagnostics.latents import at_prior_mean
 from zf_keras.inference.diagnostics.loss import norms_of, weights_of
 from zf_keras.inference.passes import generator
-from zf_keras.padding import cut
 
 
 def summary(
