@@ -10,7 +10,7 @@ from zf_keras.data.padding import padded_size
 
 
 class Batches:
-    """Batches `{"targets", "mask"}` of sequences, padded to the longest of each, as every model's `fit` takes them.
+    """Batches `{"targets", "mask"}` of sequences, padded to a length of each, as every model's `fit` takes them.
 
     `batches[i]` is batch i of the training, i = 0, 1, ... without end: pass i // len(batches) over the data, and its
     batch i % len(batches). It depends on nothing but `seed` and i, so that a training that goes on from an update
@@ -41,9 +41,9 @@ class Batches:
 
     Example:
 
-    >>> batches = Batches([np.zeros((5, 3)), np.ones((2, 3))], batch_size=2)
+    >>> batches = Batches([np.zeros((6, 3)), np.ones((2, 3))], batch_size=2)
     >>> batches[0]["targets"].shape, int(batches[0]["mask"].sum())
-    ((2, 5, 3), 7)
+    ((2, 6, 3), 8)
     >>> model = RNN(units=4, output="gaussian")
     >>> model.compile(optimizer="adam")
     >>> history = model.fit(batches.dataset(), steps_per_epoch=len(batches), epochs=2, verbose=0)

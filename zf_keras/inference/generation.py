@@ -29,7 +29,8 @@ def generate(model, batch_size=1, length=100, prompt=None, temperature=1.0, seed
     """Draws sequences from the model.
 
     Args:
-        batch_size: int. Number of sequences. Defaults to `1`.
+        batch_size: int. Number of sequences. Defaults to `1`. On JAX this and the steps are computed for the next of a
+            few sizes, so that few programs are compiled.
         length: int. Steps of each, those of the prompt included. Defaults to `100`.
         prompt: array (batch_size, steps, features) or (batch_size, steps) of tokens, or one such sequence
             for all (1, ...); the first frames of the result. The state after it is drawn from the posterior
@@ -75,8 +76,9 @@ def generate(model, batch_size=1, length=100, prompt=None, temperature=1.0, seed
 def forecast(model, prompt, horizon, num_samples, temperature=1.0, seed=None, batch_size=128, top_k=None, top_p=None):
     """Draws what may come after each of some sequences.
 
-    What does not depend on the latents of a prompt is computed once. Each sample path has its own draw of them, from
-    the posterior given the prompt.
+    What does not depend on the latents of a prompt is computed once: without latents, the state after it. Each sample
+    path has its own draw of them, from the posterior given the prompt. On JAX, prompts and horizons of any length take
+    a few programs, which is what a back-test in a loop needs.
 
     Args:
         prompt: array (batch, steps, features) or (batch, steps) of tokens.
