@@ -37,6 +37,8 @@ class Programs:
         self.compiled_for = {}  # constants and shapes, in order
 
     def __call__(self, args, constants):
+        if _in_a_graph():
+            return self.method(self.model, *args, **constants)
         constants = tuple(constants.items())
         if constants not in self.functions:
             self.functions[constants] = _compile(self.model, functools.partial(self.method, **dict(constants)))
@@ -70,15 +72,21 @@ class Programs:
         )
 
 
+def _in_a_graph():
+    """Whether this is part of somebody's tf.function: functions within it would be slow to differentiate."""
+    if keras.config.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return not tf.executing_eagerly()
+
+
 def _compile(model, method):
     if keras.config.backend() == "tensorflow":
         import tensorflow as tf
 
         # A `partial` of each model and method: TensorFlow counts retracings by code object, and warns.
-        method = functools.partial(method, model)
-        function = tf.function(method, autograph=False, reduce_retracing=True)
-        # Inside somebody's tf.function it is part of that graph: nested functions are slow to differentiate.
-        return lambda *args: (function if tf.executing_eagerly() else method)(*args)
+        return tf.function(functools.partial(method, model), autograph=False, reduce_retracing=True)
     import jax
 
     @jax.jit
