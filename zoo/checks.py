@@ -58,6 +58,7 @@ TYPES = {
     "schedule.learning_rate.after": int,
     "training.steps_per_epoch": int,
     "training.patience": int,
+    "training.multiple": int,
     "published.metric": str,
     "published.value": float,
     "published.bound": str,

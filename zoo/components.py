@@ -16,7 +16,7 @@ TRAINING = {
     "steps_per_epoch": None,  # updates between two validations and checkpoints; None: a pass over the data
     "patience": None,  # epochs without a better validation ELBO after which training stops; None: never
     "window": 50,  # batches that are sorted by length together
-    "multiple": 1,  # steps that batches are padded to a multiple of
+    "multiple": None,  # steps that batches are padded to a multiple of; None: on JAX to a few lengths
     "samples_every": 10,  # epochs between two drawings of samples for TensorBoard; 0: never
     "seed": 0,
 }
