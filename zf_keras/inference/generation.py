@@ -95,6 +95,9 @@ def forecast(model, prompt, horizon, num_samples, temperature=1.0, seed=None, ba
 
     Raises:
         ValueError: names what is wrong with an argument, or the model is not built.
+
+    Warns:
+        UserWarning: on JAX, once a model: a function of it has been compiled for more than ten sizes. It says which.
     """
     check_positive_int("horizon", horizon)
     check_size("num_samples", num_samples)
