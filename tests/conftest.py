@@ -43,6 +43,7 @@ ONE_BACKEND = (
 BOTH_BACKENDS = ("datasets/test_batches.py",)
 #: Kills, learning, searches, exports, presets, programs of their own, trainings compared: not in `make quick`.
 SLOW = (
+    "data/test_padding.py",
     "datasets/test_dataset.py::test_names_need_no_optional_package",
     "export",
     "inference",

@@ -21,6 +21,10 @@ class Scale(keras.Model):
         self.runs.append(power)
         return x * self.weight**power + shift
 
+    @compiled
+    def shifted(self, x, by=0):
+        return x + self.weight + by
+
 
 @pytest.mark.traced
 def test_a_trace_for_each_constant_and_the_weights_of_the_moment():
@@ -44,3 +48,41 @@ def test_inside_a_function_of_the_users_it_is_part_of_that_graph():
     function = tf.function(lambda x: model.scaled(x), autograph=False).get_concrete_function(tf.ones((2,)))
     assert not [op for op in function.graph.get_operations() if op.type.endswith("PartitionedCall")]
     np.testing.assert_array_equal(function(tf.ones((2,))), [1.0, 1.0])
+
+
+@pytest.mark.traced
+@pytest.mark.filterwarnings("error")
+def test_a_warning_of_many_programs_once_a_model():
+    model = Scale()
+    for size in range(1, 11):
+        model.scaled(ops.ones((2, size)))
+    if keras.config.backend() == "tensorflow":  # one program for all sizes
+        model.scaled(ops.ones((3, 11)))
+        assert len(model.runs) < 4
+        return
+    model.scaled(ops.zeros((2, 5)))  # as before
+    with pytest.warns(UserWarning, match="`scaled` of this Scale 11 times") as warned:
+        model.scaled(ops.ones((3, 10)))
+    assert "for 2, 3 sequences and 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 steps." in str(warned[0].message)
+    for size in range(1, 13):
+        model.scaled(ops.ones((2, size)), power=2)
+    for size in range(1, 13):
+        model.shifted(ops.ones((size,)))
+    other = Scale()
+    for size in range(1, 11):
+        other.shifted(ops.ones((2, size)))
+    with pytest.warns(UserWarning, match="for other types|options"):
+        other.shifted(ops.ones((2, 1)), by=1)
+
+
+@pytest.mark.traced
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="about tf.function")
+def test_tensorflow_does_not_take_choices_of_constants_for_retracings(caplog, monkeypatch):
+    import tensorflow as tf
+
+    monkeypatch.setattr(tf.get_logger(), "handlers", [caplog.handler])
+    model = Scale()
+    for power in range(12):
+        model.scaled(ops.ones((3,)), power=power)
+        Scale().shifted(ops.ones((power + 1,)))
+    assert not [record for record in caplog.records if "retracing" in record.getMessage()]

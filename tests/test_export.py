@@ -18,7 +18,7 @@ from tests.models.table import NUM_CLASSES, make, sequences
 from tests.support import normal
 from zf_keras import STORN, DistributionHead, ZForcing, probability
 from zf_keras.__main__ import main
-from zf_keras.inference import generation, latents
+from zf_keras.inference import generation, latents, prompts
 from zf_keras.inference.likelihood import log_weight
 
 #: Each kind of loop, every output.
@@ -82,7 +82,7 @@ class Own:
         if prompt is None:
             state, x = model.initial_state(len(noise)), generation.start_frame(model, len(noise))
         else:
-            state, x = generation.state_after(model, prompt, prompt_noise), model.head.as_values(prompt[:, -1])
+            state, x = prompts.state_after(model, prompt, prompt_noise), model.head.as_values(prompt[:, -1])
         frame_noise = (noise[..., dim:], uniform)
         temperature = ops.convert_to_tensor(temperature, "float32")
         return ops.convert_to_numpy(generation.draw_frames(model, state, x, noise[..., :dim], frame_noise, temperature))
@@ -198,7 +198,7 @@ def test_saved_model(name, saved_model, run_calls):
         expected[f"continue{label}", ""] = own.generate(noise, uniform, 1.3, prompt, prompt_noise)
 
     # One step: from the state after a prompt, a frame of it given.
-    state = named(generation.state_after(model, prompt, prompt_noise))
+    state = named(prompts.state_after(model, prompt, prompt_noise))
     call("after", "state_after", prompt=prompt, prompt_noise=prompt_noise)
     expected |= {("after", key): x for key, x in state.items()}
     x, y, noise = prompt[:, 2], data["targets"][:, 3], normal(2, dim, seed=3)

@@ -60,6 +60,7 @@ TYPES = {
     "training.piece_length": int,
     "training.steps_per_epoch": int,
     "training.patience": int,
+    "training.multiple": int,
     "published.metric": str,
     "published.value": float,
     "published.bound": str,

@@ -17,7 +17,7 @@ TRAINING = {
     "patience": None,  # epochs without a better validation ELBO after which training stops; None: never
     "piece_length": None,  # steps of a piece, batch_size streams side by side, states carried on; None: whole sequences
     "window": 50,  # batches that are sorted by length together
-    "multiple": 1,  # steps that batches are padded to a multiple of
+    "multiple": None,  # steps that batches are padded to a multiple of; None: on JAX to a few lengths
     "samples_every": 10,  # epochs between two drawings of samples for TensorBoard; 0: never
     "seed": 0,
 }

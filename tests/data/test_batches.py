@@ -8,6 +8,7 @@ import pytest
 
 from tests.models.table import FEATURES, make
 from tests.support import normal
+from zf_keras.data import padding
 from zf_keras.data.batches import Batches, Mapped, lengths_of
 from zf_keras.data.shard_writer import write_shards
 from zf_keras.data.shards import Shards
@@ -30,7 +31,7 @@ def assert_equal(a, b):
 
 
 def test_every_sequence_once_a_pass_and_padded_to_the_longest():
-    batches = Batches(SEQUENCES, 5)
+    batches = Batches(SEQUENCES, 5, multiple=1)
     assert numbers(batches) == [list(range(i, min(i + 5, 47))) for i in range(0, 47, 5)] and len(batches) == 10
     assert numbers(batches, 3) == numbers(batches)  # all passes are the same
     assert len(list(batches)) == 10
@@ -47,6 +48,16 @@ def test_multiple():
         longest = LENGTHS[5 * i : 5 * i + 5].max()
         assert batch["mask"].shape[1] == batch["targets"].shape[1] == 8 * np.ceil(longest / 8)
         assert batch["mask"].sum() == LENGTHS[5 * i : 5 * i + 5].sum()
+
+
+def test_by_default_lengths_are_padded_where_each_is_compiled(monkeypatch):
+    for padded, steps, with_first in ((True, 12, 13), (False, 11, 11)):
+        monkeypatch.setattr(padding, "PADDED", padded)
+        sequences = [np.ones(11), np.ones(3)]
+        assert Batches(sequences, 2)[0]["mask"].shape == (2, steps)
+        batch = Batches(sequences, 2, key="inputs")[0]  # ten steps are predicted, or twelve
+        assert batch["inputs"].shape == (2, with_first) and batch["mask"].sum() == 14
+        assert Batches(sequences[:1] * 3, 2)[0]["targets"].shape == (2, 11)  # of one length
 
 
 def test_the_order_is_that_of_seed_and_pass():
@@ -192,7 +203,7 @@ def compiled():
 
 def test_fit_and_evaluate_on_lengths_that_differ():
     """The first two batches are as long as each other: TensorFlow must not take that for the length of all."""
-    batches = Batches(TRAP, 2)
+    batches = Batches(TRAP, 2, multiple=1)
     assert [batch["mask"].shape[1] for batch in batches] == [4, 4, 7]
     model = compiled()
     start = model.get_weights()
@@ -257,6 +268,7 @@ def test_errors():
 
 
 def test_sequences_of_several_types():
-    assert Batches([np.array([1, 2]), np.array([1.5, 2.5, 3])], 2)[0]["targets"].tolist() == [[1, 2, 0], [1.5, 2.5, 3]]
+    sequences = [np.array([1, 2, 3]), np.array([1.5, 2.5, 3, 4])]
+    assert Batches(sequences, 2)[0]["targets"].tolist() == [[1, 2, 3, 0], [1.5, 2.5, 3, 4]]
     with pytest.raises(ValueError, match="Sequence 1 of `sequences` has no steps"):
         Batches([np.zeros(2), np.zeros(0)], 2)

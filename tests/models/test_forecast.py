@@ -7,7 +7,7 @@ from keras import ops
 
 from tests.models.table import EVERY_OUTPUT, LATENT, make, sequences
 from tests.support import normal
-from zf_keras.inference import generation
+from zf_keras.inference import generation, prompts
 
 
 @pytest.mark.parametrize("name", EVERY_OUTPUT)
@@ -16,9 +16,9 @@ def test_a_context_that_is_repeated_is_that_of_repeated_prompts(name):
     prompt = ops.convert_to_tensor(sequences(count=2))
     noise = ops.convert_to_tensor(normal(5, 5, model.noise_dim, seed=1))
     repeated = ops.take(prompt, rows, axis=0)
-    context = keras.tree.map_structure(lambda x: ops.take(x, rows, axis=0), generation.context_of(model, prompt))
-    once = generation.state_given_context(model, repeated, context, noise)
-    for_each = generation.state_after(model, repeated, noise)
+    context = keras.tree.map_structure(lambda x: ops.take(x, rows, axis=0), prompts.context_of_prompt(model, prompt))
+    once = prompts.state_given_context(model, repeated, context, noise)
+    for_each = prompts.state_after(model, repeated, noise)
     for a, b in zip(keras.tree.flatten(once), keras.tree.flatten(for_each), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 

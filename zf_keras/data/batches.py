@@ -5,11 +5,12 @@ import threading
 import keras
 import numpy as np
 
-from zf_keras.arguments import check_choice, check_positive_int
+from zf_keras.arguments import check_choice, check_positive_int, optional
+from zf_keras.data.padding import padded_size
 
 
 class Batches:
-    """Batches `{"targets", "mask"}` of sequences, padded to the longest of each, as every model's `fit` takes them.
+    """Batches `{"targets", "mask"}` of sequences, padded to a length of each, as every model's `fit` takes them.
 
     `batches[i]` is batch i of the training, i = 0, 1, ... without end: pass i // len(batches) over the data, and its
     batch i % len(batches). It depends on nothing but `seed` and i, so that a training that goes on from an update
@@ -28,8 +29,9 @@ class Batches:
             `False`.
         window: int. Batches in a window that is sorted by length, with `shuffle`; 1 for none. Defaults to `50`.
         seed: int >= 0. Of order and of random transformations. Defaults to `0`.
-        multiple: int. Batches are padded to a multiple of so many steps, so that fewer lengths are compiled. Defaults
-            to `1`.
+        multiple: int or `None`. Batches are padded to a multiple of so many steps. Defaults to `None`: on JAX, which
+            compiles a program for each length, to one of a few lengths, at most an eighth more above 64 steps; on
+            TensorFlow not at all.
         process: pair of ints. (index, count): which share of the batches of every pass this process takes. The
             batches left over by a division by count are dropped, so that all processes take equally many.
             Defaults to `(0, 1)`, all.
@@ -43,9 +45,9 @@ class Batches:
 
     Example:
 
-    >>> batches = Batches([np.zeros((5, 3)), np.ones((2, 3))], batch_size=2)
+    >>> batches = Batches([np.zeros((6, 3)), np.ones((2, 3))], batch_size=2)
     >>> batches[0]["targets"].shape, int(batches[0]["mask"].sum())
-    ((2, 5, 3), 7)
+    ((2, 6, 3), 8)
     >>> model = RNN(units=4, output="gaussian")
     >>> model.compile(optimizer="adam")
     >>> history = model.fit(batches.dataset(), steps_per_epoch=len(batches), epochs=2, verbose=0)
@@ -59,14 +61,15 @@ class Batches:
         shuffle=False,
         window=50,
         seed=0,
-        multiple=1,
+        multiple=None,
         process=(0, 1),
         replicas=1,
         rows=(0, 1),
     ):
-        sizes = {"batch_size": batch_size, "window": window, "multiple": multiple, "replicas": replicas}
+        sizes = {"batch_size": batch_size, "window": window, "replicas": replicas}
         for name, value in sizes.items():
             check_positive_int(name, value)
+        optional(check_positive_int, "multiple", multiple)
         check_choice("key", key, ("inputs", "targets"))
         for name, (index, count) in (("process", process), ("rows", rows)):
             if not 0 <= index < count:
@@ -94,7 +97,7 @@ class Batches:
             raise ValueError(f"Sequence {int(self.lengths.argmin())} of `sequences` has no steps.")
         if len(self) == 0:
             raise ValueError(f"There are fewer batches than processes. Received: process={process}.")
-        self.one_length = self.lengths.min() == self.lengths.max() and self.lengths[0] % multiple == 0
+        self.one_length = self.lengths.min() == self.lengths.max() and self.lengths[0] % (multiple or 1) == 0
         #: Whether all batches divide evenly among the replicas.
         self.even = not (batch_size % replicas or len(sequences) % batch_size % replicas)
         self._lock = threading.Lock()
@@ -145,7 +148,7 @@ class Batches:
             sequences = [np.asarray(self.sequences[int(i)]) for i in indices[own]]
         if self.one_length and self.even:
             return {self.key: np.stack(sequences)}
-        time = -(-lengths.max() // self.multiple) * self.multiple
+        time = self._padded(int(lengths.max()))
         mask = np.zeros((size, time), bool)
         mask[: len(sequences)] = np.arange(time) < lengths[own][:, None]
         example = sequences[0] if sequences else np.asarray(self.sequences[int(indices[0])])
@@ -153,6 +156,12 @@ class Batches:
         if sequences:
             frames[mask] = np.concatenate(sequences)
         return {self.key: frames, "mask": mask}
+
+    def _padded(self, time):
+        if self.multiple is None:
+            given = int(self.key == "inputs")  # the first step, which is not predicted
+            return padded_size(time - given) + given
+        return -(-time // self.multiple) * self.multiple
 
     def __iter__(self):
         """The batches of the first pass."""

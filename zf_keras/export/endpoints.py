@@ -16,7 +16,7 @@ from zf_keras.export.endpoint import (
     spec_of_frames,
     with_width,
 )
-from zf_keras.inference import generation, latents, likelihood
+from zf_keras.inference import generation, latents, likelihood, prompts
 from zf_keras.inference.particles import filtered
 from zf_keras.inference.passes import context_of
 
@@ -136,7 +136,7 @@ def _generation(model):
 
     def state_after(prompt, noise):
         noise = tf.zeros((*leading_sizes(prompt), 0)) if noise is None else noise
-        return generation.state_after(model, prompt, tf.cast(noise, model.compute_dtype))
+        return prompts.state_after(model, prompt, tf.cast(noise, model.compute_dtype))
 
     def noise_of(shape):
         return {

@@ -18,8 +18,9 @@ from zf_keras.arguments import (
     optional,
 )
 from zf_keras.compiled import compiled
-from zf_keras.data.sequences import native
-from zf_keras.inference.passes import batches_of_rows, context_of, generator
+from zf_keras.data.padding import drawn, padded_size
+from zf_keras.inference.passes import batches_of_rows, generator, noise_of
+from zf_keras.inference.prompts import Prompts, check_frames
 from zf_keras.loops.scan import scan
 from zf_keras.probability import float32
 
@@ -28,7 +29,8 @@ def generate(model, batch_size=1, length=100, prompt=None, temperature=1.0, seed
     """Draws sequences from the model.
 
     Args:
-        batch_size: int. Number of sequences. Defaults to `1`.
+        batch_size: int. Number of sequences. Defaults to `1`. On JAX this and the steps are computed for the next of a
+            few sizes, so that few programs are compiled.
         length: int. Steps of each, those of the prompt included. Defaults to `100`.
         prompt: array (batch_size, steps, features) or (batch_size, steps) of tokens, or one such sequence
             for all (1, ...); the first frames of the result. The state after it is drawn from the posterior
@@ -55,27 +57,28 @@ def generate(model, batch_size=1, length=100, prompt=None, temperature=1.0, seed
     numbers = batch_size * max(length * (model.noise_dim + model.head.width), model.units)
     check_numbers(numbers, batch_size=batch_size, length=length)
     random = generator(model, seed)
+    size = padded_size(batch_size)
     if prompt is None:
-        state, x = model.initial_state(batch_size), start_frame(model, batch_size)
-        return _drawn(model, state, x, batch_size, length, random, temperature, kept)
+        state, x = model.initial_state(size), start_frame(model, size)
+        return drawn_after(model, state, x, length, random, temperature, kept)[:batch_size]
     known = check_frames(model, "prompt", prompt)
     if len(known) not in (1, batch_size) or known.shape[1] >= length:
         raise ValueError(
             f"`prompt` must be of 1 or batch_size={batch_size} sequences, shorter than length={length}. "
             f"Received: shape={known.shape}."
         )
-    rows = np.zeros(batch_size, int) if len(known) == 1 else np.arange(batch_size)
-    contexts = _contexts(model, known, batch_size)
-    length -= known.shape[1]
-    frames = _continued(model, known[rows], _rows_of(contexts, rows), length, random, temperature, kept)
-    return np.concatenate([known[rows].astype(frames.dtype), frames], axis=1)
+    rows = np.resize(np.arange(len(known)), size)
+    state, x = Prompts(model, known, batch_size).states(rows, random), model.head.as_values(known[rows, -1])
+    frames = drawn_after(model, state, x, length - known.shape[1], random, temperature, kept)[:batch_size]
+    return np.concatenate([known[rows[:batch_size]].astype(frames.dtype), frames], axis=1)
 
 
 def forecast(model, prompt, horizon, num_samples, temperature=1.0, seed=None, batch_size=128, top_k=None, top_p=None):
     """Draws what may come after each of some sequences.
 
-    What does not depend on the latents of a prompt is computed once. Each sample path has its own draw of them, from
-    the posterior given the prompt.
+    What does not depend on the latents of a prompt is computed once: without latents, the state after it. Each sample
+    path has its own draw of them, from the posterior given the prompt. On JAX, prompts and horizons of any length take
+    a few programs, which is what a back-test in a loop needs.
 
     Args:
         prompt: array (batch, steps, features) or (batch, steps) of tokens.
@@ -92,6 +95,9 @@ def forecast(model, prompt, horizon, num_samples, temperature=1.0, seed=None, ba
 
     Raises:
         ValueError: names what is wrong with an argument, or the model is not built.
+
+    Warns:
+        UserWarning: on JAX, once a model: a function of it has been compiled for more than ten sizes. It says which.
     """
     check_positive_int("horizon", horizon)
     check_size("num_samples", num_samples)
@@ -105,12 +111,11 @@ def forecast(model, prompt, horizon, num_samples, temperature=1.0, seed=None, ba
         num_samples * len(prompt) * horizon * (model.head.features or 1), num_samples=num_samples, horizon=horizon
     )
     random = generator(model, seed)
-    contexts = _contexts(model, prompt, batch_size)
+    prompts, paths = Prompts(model, prompt, batch_size), []
     pairs = np.tile(np.arange(len(prompt)), num_samples)
-    paths = [
-        _continued(model, prompt[rows], _rows_of(contexts, rows), horizon, random, temperature, kept)
-        for rows in batches_of_rows(pairs, batch_size)
-    ]
+    for rows in batches_of_rows(pairs, batch_size):
+        state, x = prompts.states(rows, random), model.head.as_values(prompt[rows, -1])
+        paths.append(drawn_after(model, state, x, horizon, random, temperature, kept))
     paths = np.concatenate(paths)[: len(pairs)]
     return paths.reshape(num_samples, len(prompt), *paths.shape[1:])
 
@@ -141,39 +146,11 @@ def check_can_generate(model):
     raise ValueError(f"A model can generate only if its inputs are its targets a step earlier. This one {found}.")
 
 
-def check_frames(model, name, frames):
-    """The argument `name`, one array of sequences, as a NumPy array.
-
-    Raises:
-        ValueError: the model does not accept it.
-    """
-    if isinstance(frames, dict):
-        raise ValueError(f"`{name}` must be one array: its sequences are of one length. Received: a dict.")
-    try:
-        model.check_data(frames)
-    except ValueError as error:
-        raise ValueError(f"`{name}`: {error}") from error
-    return native(ops.convert_to_numpy(frames))
-
-
 def start_frame(model, batch_size):
     """x_1 where none is given: zeros, or the start token."""
     if model.tokens:
         return model.head.as_values(ops.full((batch_size,), model.start_token))
     return model.head.as_values(ops.zeros((batch_size, model.features["targets"])))
-
-
-@compiled
-def state_after(model, prompt, noise):
-    """The state after a prompt, its latents drawn from the posterior by `noise`."""
-    return state_given_context(model, prompt, context_of(model, prompt), noise)
-
-
-@compiled
-def state_given_context(model, prompt, context, noise):
-    """As `state_after`, where the context is known."""
-    sequences = model.sequences(prompt)
-    return model.infer(model.embed(sequences.inputs), context, sequences, noise, False)[1]
 
 
 @compiled
@@ -210,26 +187,13 @@ def draw_frames(model, state, x, noise, frame_noise, temperature, *latents, deco
     return swapped(scan(step, (state, x), swapped((noise, tuple(frame_noise), latents)))[1])
 
 
-def _contexts(model, prompt, batch_size):
-    batches = [
-        keras.tree.map_structure(ops.convert_to_numpy, context_of(model, ops.convert_to_tensor(prompt[rows])))
-        for rows in batches_of_rows(np.arange(len(prompt)), batch_size)
-    ]
-    return keras.tree.map_structure(lambda *parts: np.concatenate(parts)[: len(prompt)], *batches)
+def noises_of(model, count, length, random):
+    """The noise of latents and that of frames, for `draw_frames`."""
+    return noise_of(model, count, length, random), drawn(lambda *shape: model.head.noise(shape, random), count, length)
 
 
-def _rows_of(contexts, rows):
-    return keras.tree.map_structure(lambda x: ops.convert_to_tensor(x[rows]), contexts)
-
-
-def _continued(model, known, context, length, random, temperature, kept):
-    """`length` frames that follow the known ones of each row, a NumPy array."""
-    noise = model.draw_noise(*known.shape[:2], random)
-    state = state_given_context(model, ops.convert_to_tensor(known), context, noise)
-    return _drawn(model, state, model.head.as_values(known[:, -1]), len(known), length, random, temperature, kept)
-
-
-def _drawn(model, state, x, batch_size, length, random, temperature, kept):
-    noise = model.draw_noise(batch_size, length, random)
-    frame_noise = model.head.noise((batch_size, length), random)
-    return ops.convert_to_numpy(draw_frames(model, state, x, noise, frame_noise, float32(temperature), **kept))
+def drawn_after(model, state, x, length, random, temperature, kept):
+    """`length` frames (batch, length, ...) that follow a state and a frame, a NumPy array."""
+    noise, frame_noise = noises_of(model, len(x), length, random)
+    frames = draw_frames(model, state, x, noise, frame_noise, float32(temperature), **kept)
+    return ops.convert_to_numpy(frames)[:, :length]

@@ -8,8 +8,9 @@ from keras import ops
 
 from zf_keras.arguments import check_choice, check_numbers, check_positive_int, check_size
 from zf_keras.compiled import compiled
+from zf_keras.data.padding import padded_size, padded_to
 from zf_keras.data.sequences import native
-from zf_keras.inference.generation import check_can_generate, check_kept, draw_frames, start_frame
+from zf_keras.inference.generation import check_can_generate, check_kept, draw_frames, noises_of, start_frame
 from zf_keras.inference.passes import arrays, count_and_time, generator, passes
 from zf_keras.probability import float32
 
@@ -39,12 +40,12 @@ def encode(model, data, seed=None, batch_size=128, verbose="auto"):
     """
     check_positive_int("batch_size", batch_size)
     data = arrays(model, data)
-    count, _ = count_and_time(data)
+    count, time = count_and_time(data)
     encodings = [
         map(ops.convert_to_numpy, posterior(model, *batch))
         for batch in passes(model, data, np.arange(count), seed, batch_size, verbose)
     ]
-    return Encoding(*(np.concatenate(parts)[:count] for parts in zip(*encodings, strict=True)))
+    return Encoding(*(np.concatenate(parts)[:count, :time] for parts in zip(*encodings, strict=True)))
 
 
 @compiled
@@ -105,15 +106,16 @@ def interpolate(model, first, second, num_points=11, decode="mode", seed=None, t
     random = generator(model, seed)
     seeds = ops.convert_to_numpy(keras.random.randint((2,), 0, 2**31 - 1, seed=random))
     latents = _mixed(_drawn(model, *first, seeds[0]), _drawn(model, *second, seeds[1]), num_points)
-    latents = ops.cast(latents.reshape(-1, time, model.latent_dim), model.compute_dtype)
+    latents = latents.reshape(-1, time, model.latent_dim)
     rows, draws = len(latents), []
-    state, x = model.initial_state(rows), start_frame(model, rows)
+    size = padded_size(rows)
+    latents = ops.cast(padded_to(latents, size, padded_size(time)), model.compute_dtype)
+    state, x = model.initial_state(size), start_frame(model, size)
     for _ in range(num_draws):
-        noise = model.draw_noise(rows, time, random)
-        noise = noise if decode == "sample" else ops.zeros_like(noise)
-        noises = noise, model.head.noise((rows, time), random)
+        noise, frame_noise = noises_of(model, size, time, random)
+        noises = noise if decode == "sample" else ops.zeros_like(noise), frame_noise
         drawn = draw_frames(model, state, x, *noises, float32(1.0), latents, decode=decode, scored=True, **kept)
-        draws.append([ops.convert_to_numpy(part) for part in drawn])
+        draws.append([ops.convert_to_numpy(part)[:rows, :time] for part in drawn])
     frames, log_probs = map(np.stack, zip(*draws, strict=True))
     valid = _valid(lengths.reshape(-1), time)
     best = np.argmax(np.sum(log_probs, axis=-1, where=valid), axis=0)

@@ -12,6 +12,7 @@ from zf_keras.arguments import (
     check_size,
 )
 from zf_keras.compiled import compiled
+from zf_keras.data.padding import padded_size
 from zf_keras.data.sequences import is_arrays
 from zf_keras.heads import DistributionHead
 from zf_keras.inference.particle_loop import RESAMPLING, particle_loop
@@ -147,10 +148,9 @@ def _scores(model, data, observed, random, batch_size, verbose, settings):
         seen = batch.pop("observed", None)
         context = context_of(model, batch) if settings["proposal"] == "posterior" else ()
         rest = [] if seen is None else [seen]
-        scores.append(
-            ops.convert_to_numpy(filtered(model, batch, context, seeds_of_steps(time, random), *rest, **settings))
-        )
-    return np.concatenate(scores)[:count]
+        seeds = seeds_of_steps(padded_size(time), random)
+        scores.append(ops.convert_to_numpy(filtered(model, batch, context, seeds, *rest, **settings)))
+    return np.concatenate(scores)[:count, :time]
 
 
 @compiled

@@ -6,6 +6,7 @@ from keras import ops
 
 from zf_keras.arguments import check_numbers
 from zf_keras.compiled import compiled
+from zf_keras.data.padding import drawn, padded_size, padded_time
 from zf_keras.data.sequences import is_arrays, native
 from zf_keras.seeds import SeedGenerator
 
@@ -61,7 +62,7 @@ def generator(model, seed):
 
 
 def batches_of_rows(rows, batch_size, verbose=0):
-    """`rows` in batches of one size, the last filled up, so that one program serves all; with a progress bar.
+    """`rows` in batches of one size, filled up, so that one program serves all; with a progress bar.
 
     Args:
         rows: array (rows,) of indices.
@@ -69,17 +70,17 @@ def batches_of_rows(rows, batch_size, verbose=0):
         verbose: `"auto"`, 0 or 1. Whether to show the bar; `"auto"` does for more than one batch.
     """
     starts = range(0, len(rows), batch_size)
-    size = min(batch_size, len(rows))
+    size = min(batch_size, padded_size(len(rows)))
     shown = verbose == 1 or (verbose == "auto" and len(starts) > 1)
     progress = keras.utils.Progbar(len(starts)) if shown else None
     for start in starts:
-        yield np.resize(rows[start : start + size], size)
+        yield np.resize(rows[start : start + batch_size], size)
         if progress:
             progress.add(1)
 
 
 def passes(model, data, rows, seed, batch_size, verbose, contexts=False):
-    """Batches of `rows` of `data`, and noise for each.
+    """Batches of `rows` of `data`, of `rows_of`, and noise for each.
 
     Args:
         rows: array of ascending indices, each as often as any other.
@@ -89,14 +90,15 @@ def passes(model, data, rows, seed, batch_size, verbose, contexts=False):
     check_numbers(min(batch_size, len(rows)) * time * max(1, model.noise_dim), batch_size=batch_size)
     block, context = None, None  # `batch_size` sequences, whose rows fill whole batches
     for batch_rows in batches_of_rows(rows, batch_size, verbose):
-        noise = model.draw_noise(len(batch_rows), time, random)
+        noise = noise_of(model, len(batch_rows), time, random)
         batch = rows_of(data, batch_rows)
         if not contexts:
             yield batch, noise
             continue
         first = batch_rows[0] // batch_size * batch_size
         if block != first:
-            of_block = np.resize(np.arange(first, min(first + batch_size, count)), min(batch_size, count))
+            of_block = np.arange(first, min(first + batch_size, count))
+            of_block = np.resize(of_block, min(batch_size, padded_size(count)))
             block, context = first, context_of(model, rows_of(data, of_block))
         yield batch, noise, _taken(context, batch_rows - first)
 
@@ -105,9 +107,15 @@ def _taken(nest, rows):
     return keras.tree.map_structure(lambda x: ops.take(x, rows, axis=0), nest)
 
 
+def noise_of(model, count, time, random):
+    """The model's noise, (count, time, noise_dim), for what `rows_of` gives."""
+    return drawn(lambda *shape: model.draw_noise(*shape, random), count, time)
+
+
 def rows_of(data, rows):
-    """Some sequences of a dict of arrays, as tensors."""
-    return {key: ops.convert_to_tensor(x[rows]) for key, x in data.items()}
+    """Some sequences of a dict of arrays, as tensors, padded."""
+    batch = {key: x[rows] for key, x in data.items()}
+    return {key: ops.convert_to_tensor(x) for key, x in padded_time(batch, count_and_time(batch)[1]).items()}
 
 
 @compiled

@@ -24,6 +24,8 @@ class LSTMStack(keras.layers.Layer):
         inputs: tensor (batch, time, features).
         state: tuple of (h, c) of each layer before the first step. Defaults to zeros.
         training: bool. Whether to drop.
+        mask: tensor (batch, time), true where valid. At other steps the states stay as they are; not in training with
+            `segment_length`. Defaults to `None`, all.
 
     Returns:
         Tensor (batch, time, units), and the states after the last step, a tuple of (h, c) of each layer, as
@@ -35,6 +37,7 @@ class LSTMStack(keras.layers.Layer):
         self.units = check_units("units", units)
         self.num_layers = num_layers
         self.dropout = check_rate("dropout", dropout)
+        self.supports_masking = True
         self.seed_generator = SeedGenerator.of(seed)
         self.layers = [
             LSTM(self.units, return_sequences=True, return_state=True, dtype=self.dtype_policy, name=f"layer_{i}")
@@ -49,9 +52,9 @@ class LSTMStack(keras.layers.Layer):
     #: Steps that are computed at a time in training, and again in its gradient; `None` for all. Set by the model.
     segment_length = None
 
-    def call(self, inputs, state=None, training=None):
+    def call(self, inputs, state=None, training=None, mask=None):
         if not training or self.segment_length is None:
-            return self._call(inputs, state, training)
+            return self._call(inputs, state, training, mask)
 
         def segment(state, inputs):
             x, seeds = inputs
@@ -64,12 +67,12 @@ class LSTMStack(keras.layers.Layer):
         state, x = in_segments(segment, state, (swap_time_and_batch(inputs), seeds), self.segment_length)
         return swap_time_and_batch(x), state
 
-    def _call(self, inputs, state, training):
+    def _call(self, inputs, state, training, mask=None):
         states, first = [], state or [None] * self.num_layers
         for i, (layer, state) in enumerate(zip(self.layers, first, strict=True)):
             if i and training and self.dropout:
                 inputs = keras.random.dropout(inputs, self.dropout, seed=self.seed_generator)
-            inputs, *last = layer(inputs, initial_state=state and list(state))
+            inputs, *last = layer(inputs, initial_state=state and list(state), mask=mask)
             states.append(tuple(last))
         return inputs, tuple(states)
 

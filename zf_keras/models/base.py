@@ -24,13 +24,15 @@ from zf_keras.arguments import (
 )
 from zf_keras.compiled import compiled
 from zf_keras.data.checks import check, check_inputs_given, check_streams
+from zf_keras.data.padding import cut, padded_size, padded_to, pads
 from zf_keras.data.sequences import FIRST, Sequences, is_concrete, sequences_of
 from zf_keras.export.model import export
 from zf_keras.heads import DistributionHead, get_head, without_void
 from zf_keras.inference.generation import forecast, generate
 from zf_keras.inference.likelihood import log_likelihood
 from zf_keras.inference.particles import step_scores
-from zf_keras.inference.passes import arrays, count_and_time
+from zf_keras.inference.passes import arrays, count_and_time, noise_of, rows_of
+from zf_keras.inference.prompts import prompt_state
 from zf_keras.layers.lstm_stack import LSTMStack
 from zf_keras.models.arguments import signature
 from zf_keras.models.carried import CarriedState
@@ -61,6 +63,7 @@ class SequenceModel(CheckedModel):
     - `infer(x, context, sequences, noise, training, state)`: `Steps` of a batch with its terms, and the last state.
     - `initial_state(batch_size)`, `step_weights(source)` and `step(weights, state, x, noise, context, latent)`: one
       step, for generation and filters.
+    - `prompt_context` and `prompt_state`, where `step` leaves a part of the state to what `context` gives.
     - `loss_weights`, where it has further terms; `same_features_reason` and `scores_inputs`, where they differ.
 
     Every constructor argument is kept as an attribute of its name; `get_config` needs nothing else.
@@ -189,6 +192,10 @@ class SequenceModel(CheckedModel):
     def step_context(self, context):
         """What `step` reads of a context: a nest of tensors (batch, time, ...)."""
         return context
+
+    def prompt_context(self, x, y, mask):
+        """`context` of the prompts of a forecast, as `prompt_state` reads it."""
+        return self.context(x, y, mask, False)
 
     def infer(self, x, context, sequences, noise, training, state=None):
         """Per-step parameters and terms of a batch.
@@ -464,14 +471,22 @@ class SequenceModel(CheckedModel):
         if is_concrete(data):
             data = arrays(self, data)
         count, time = count_and_time(data)
+        padded = pads((data, noise))
+        size, steps = (padded_size(count), padded_size(time)) if padded else (count, time)
         if noise is None:
-            noise = self.draw_noise(count, time, self.seed_generator)
-        elif is_concrete(noise):
-            check_finite("noise", noise)
-        expected = (count, time, self.noise_dim)
-        if tuple(noise.shape) != expected:
-            raise ValueError(f"`noise` must be of shape {expected}. Received: shape={tuple(noise.shape)}.")
-        return self._loss_terms(keras.tree.map_structure(ops.convert_to_tensor, data), noise)
+            draw = noise_of if padded else type(self).draw_noise
+            noise = draw(self, size, time, self.seed_generator)
+        else:
+            if is_concrete(noise):
+                check_finite("noise", noise)
+            expected = (count, time, self.noise_dim)
+            if tuple(noise.shape) != expected:
+                raise ValueError(f"`noise` must be of shape {expected}. Received: shape={tuple(noise.shape)}.")
+            noise = padded_to(ops.convert_to_numpy(noise), size, steps) if padded else noise
+        if padded:
+            data = rows_of(data, np.resize(np.arange(count), size))
+        terms = self._loss_terms(keras.tree.map_structure(ops.convert_to_tensor, data), noise)
+        return {name: cut(term, count) for name, term in terms.items()}
 
     @compiled
     def _loss_terms(self, data, noise):
@@ -506,6 +521,7 @@ class SequenceModel(CheckedModel):
     generate = generate
     forecast = forecast
     step_scores = step_scores
+    prompt_state = prompt_state
     export = export
     save_to_preset = save_to_preset
     from_preset = classmethod(from_preset)

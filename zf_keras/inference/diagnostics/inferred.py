@@ -19,28 +19,28 @@ def check_latents(model):
 def sums_of(model, data, of_batch, seed, batch_size, verbose):
     """The sums over all batches of what a function gives of an `Inferred`: a dict."""
     total = {}
-    for batch, noise, count in batches(model, data, seed, batch_size, verbose):
-        add(total, of_batch(inferred(model, batch, noise, count)))
+    for batch, noise, shape in batches(model, data, seed, batch_size, verbose):
+        add(total, of_batch(inferred(model, batch, noise, *shape)))
     return total
 
 
 def batches(model, data, seed, batch_size, verbose):
-    """Batches of an array, a dict or a stream, as dicts of tensors; noise for each; how many rows are no filling."""
+    """Batches of an array, a dict or a stream, as dicts of tensors; noise for each; rows and steps without filling."""
     check_positive_int("batch_size", batch_size)
     random = generator(model, seed)
     for part, shown in parts(data, verbose):
         part = arrays(model, part)
-        left, _ = count_and_time(part)
+        left, time = count_and_time(part)
         for batch, noise in passes(model, part, np.arange(left), random, batch_size, shown):
             count = min(left, len(noise))
             left -= count
-            yield batch, noise, count
+            yield batch, noise, (count, time)
 
 
-def inferred(model, data, noise, count):
-    """`Inferred` of the first `count` rows of a batch."""
+def inferred(model, data, noise, count, time):
+    """`Inferred` of the first `count` rows and `time` steps of a batch."""
     terms, valid, latents = keras.tree.map_structure(
-        lambda x: ops.convert_to_numpy(x)[:count].astype("float64"), _inferred(model, data, noise)
+        lambda x: ops.convert_to_numpy(x)[:count, :time].astype("float64"), _inferred(model, data, noise)
     )
     if latents:
         q_mean, q_log_variance, p_mean, p_log_variance, z = latents

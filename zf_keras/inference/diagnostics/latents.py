@@ -179,7 +179,9 @@ def log_prob_at_prior_mean(model, data, batch_size=128, verbose="auto"):
     """
     check_latents(model)
     scored = batches(model, data, 0, batch_size, verbose)  # the noise is not used
-    return np.concatenate([ops.convert_to_numpy(at_prior_mean(model, batch))[:count] for batch, _, count in scored])
+    return np.concatenate(
+        [ops.convert_to_numpy(at_prior_mean(model, batch))[:count] for batch, _, (count, _) in scored]
+    )
 
 
 @compiled

@@ -8,7 +8,7 @@ from zf_keras.arguments import check_numbers
 from zf_keras.compiled import compiled
 from zf_keras.inference.diagnostics import statistics
 from zf_keras.inference.diagnostics.inferred import sums_of
-from zf_keras.inference.passes import arrays, count_and_time, generator
+from zf_keras.inference.passes import arrays, count_and_time, generator, noise_of, rows_of
 
 
 def loss_shares(model, data, seed=None, batch_size=128, verbose="auto"):
@@ -61,19 +61,18 @@ def gradient_norms(model, data, seed=None):
     ['backward_encoder', 'head', 'lstm', 'posterior', 'prior']
     """
     random, data = generator(model, seed), arrays(model, data)
-    return norms_of(model, {key: ops.convert_to_tensor(x) for key, x in data.items()}, random)
+    return norms_of(model, rows_of(data, slice(None)), *count_and_time(data), random)
 
 
 def weights_of(model):
     return {name: float(ops.convert_to_numpy(weight)) for name, weight in model.current_weights().items()}
 
 
-def norms_of(model, data, random):
-    """`gradient_norms` of a dict of tensors, noise and dropout by a seed generator."""
-    count, time = count_and_time(data)
+def norms_of(model, data, count, time, random):
+    """`gradient_norms` of what `rows_of` gave, `count` sequences; noise and dropout by a seed generator."""
     count *= model.num_samples
     check_numbers(count * time * max(1, model.noise_dim), num_samples=model.num_samples)
-    noise, seed = model.draw_noise(count, time, random), random.next(ordered=False)
+    noise, seed = noise_of(model, count, time, random), random.next(ordered=False)
     squares = {}
     for weight, gradient in zip(model.trainable_variables, gradients(model, data, noise, seed), strict=True):
         name = part_of(model, weight)

@@ -4,6 +4,7 @@ import numpy as np
 from keras import ops
 
 from zf_keras.arguments import check_non_negative
+from zf_keras.data.padding import cut
 from zf_keras.inference.diagnostics import statistics
 from zf_keras.inference.diagnostics.inferred import batches, check_latents, inferred
 from zf_keras.inference.diagnostics.latents import at_prior_mean
@@ -58,10 +59,10 @@ def summary(
     )
     random = generator(model, seed)
     totals, score, norms = [{} for _ in of_batch], 0.0, None
-    for batch, noise, count in batches(model, data, random, batch_size, verbose):
+    for batch, noise, (count, time) in batches(model, data, random, batch_size, verbose):
         if norms is None:
-            norms = norms_of(model, batch, random)
-        steps = inferred(model, batch, noise, count)
+            norms = norms_of(model, {key: cut(x, count) for key, x in batch.items()}, count, time, random)
+        steps = inferred(model, batch, noise, count, time)
         for total, function in zip(totals, of_batch, strict=True):
             statistics.add(total, function(steps))
         score += ops.convert_to_numpy(at_prior_mean(model, batch))[:count].astype("float64").sum()

@@ -100,6 +100,14 @@ class SRNN(LatentModel):
     def step_context(self, context):
         return context.d, context.a
 
+    def prompt_context(self, x, y, mask):
+        context = super().prompt_context(x, y, mask)
+        return context if mask is None else context._replace(last=self.lstm(x, mask=mask)[1])
+
+    def prompt_state(self, x, context, sequences, noise):
+        _, z = super().prompt_state(x, context, sequences, noise)
+        return context.last, z  # where d is known, a step leaves the state of its LSTM as it is
+
     def infer(self, x, context, sequences, noise, training, state=None):
         d, a, last = context
         # Without the residual the prior is not needed inside the loop.
