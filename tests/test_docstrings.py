@@ -14,7 +14,7 @@ import pytest
 
 import zf_keras
 from tests.models.test_released_weights import REFERENCE
-from zf_keras.models.base import SequenceModel
+from zf_keras.models.configured import ConfiguredModel
 from zf_keras.models.z_forcing import from_released_weights
 
 MODULES = [module.name for module in pkgutil.walk_packages(zf_keras.__path__, "zf_keras.")]
@@ -54,7 +54,7 @@ def test_every_argument_is_documented(name):
     arguments = [
         parameter.name
         for base in cls.__mro__
-        if issubclass(base, SequenceModel) and "__init__" in vars(base)
+        if issubclass(base, ConfiguredModel) and "__init__" in vars(base)
         for parameter in inspect.signature(base.__init__).parameters.values()
         if parameter.name not in ("self", "kwargs")
     ]

@@ -62,18 +62,23 @@ def seeds_of_steps(time, generator):
     return ops.cast(seeds, "int32" if keras.config.backend() == "tensorflow" else "uint32")
 
 
-def seeded(build):
+def seeded(part):
     """Decorator of a model's `build`: with `seed` the initial weights are those of the seed, whatever was drawn before.
 
     Keras seeds its initializers by Python's `random`, whose state is put back.
+
+    part: str. What else they depend on: builds call one another, and none repeats another's weights.
     """
 
-    @functools.wraps(build)
-    def call(self, input_shape):
-        with _seeded_initializers(self.seed, build.__qualname__):
-            return build(self, input_shape)
+    def decorate(build):
+        @functools.wraps(build)
+        def call(self, input_shape):
+            with _seeded_initializers(self.seed, part):
+                return build(self, input_shape)
 
-    return call
+        return call
+
+    return decorate
 
 
 @contextlib.contextmanager
@@ -83,7 +88,7 @@ def _seeded_initializers(seed, part):
         return
     with _LOCK:
         state = random.getstate()
-        random.seed(f"{seed} {part}")  # builds call one another, and none repeats another's weights
+        random.seed(f"{seed} {part}")
         try:
             yield
         finally:

@@ -172,7 +172,7 @@ class LatentModel(SequenceModel):
     def metric_names(self):
         return (*super().metric_names(), "kl_weight")
 
-    @seeded
+    @seeded("LatentModel.build")
     def build(self, input_shape):
         further = [name for name in self.loss_weights if name not in ("nll", "kl")]
         if self.bound == "fivo" and further:
