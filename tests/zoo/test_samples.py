@@ -34,7 +34,7 @@ def test_what_is_drawn_of_a_data_set(speech):
     run.recipe.values["training"]["samples_every"] = 4
     data = run.load_data()
     model, _ = run.load_model(BEST)
-    (callback,) = training._samples(run, data, model)
+    (callback,) = training._samples(run, data, model, Devices())
     assert (callback.every, callback.length, callback.prompt_steps) == (4, 9, 0)  # of 15, 10, 4 and 8 frames
     for mine, other in zip(callback.real, data.valid, strict=True):
         np.testing.assert_array_equal(mine, other[:9])
@@ -48,5 +48,5 @@ def test_what_is_drawn_of_a_data_set(speech):
 def test_when_nothing_is_drawn(speech):
     run = Run(speech.run.directory)
     data, (model, _) = run.load_data(), run.load_model(BEST)
-    assert run.training["samples_every"] == 0 and training._samples(run, data, model) == []
+    assert run.training["samples_every"] == 0 and training._samples(run, data, model, Devices()) == []
     assert "training.samples_every" not in recipes.fixed_settings(run.recipe.values)
