@@ -7,6 +7,7 @@ from tests.zoo.conftest import STEPS, begin_tiny
 from tests.zoo.test_resume import weights
 from zf_keras import datasets
 from zoo import recipes, training
+from zoo.devices import Devices
 from zoo.runs import BEST, LAST, METRICS, Run
 
 
