@@ -19,6 +19,7 @@ from zf_keras.arguments import (
 )
 from zf_keras.compiled import compiled
 from zf_keras.data.padding import drawn, padded_size
+from zf_keras.inference.forecasts import Forecast
 from zf_keras.inference.passes import batches_of_rows, generator, noise_of
 from zf_keras.inference.prompts import Prompts, check_frames
 from zf_keras.loops.scan import scan
@@ -91,7 +92,8 @@ def forecast(model, prompt, horizon, num_samples, temperature=1.0, seed=None, ba
         top_k, top_p: as for `generate`.
 
     Returns:
-        NumPy array (num_samples, batch, horizon, features), or (num_samples, batch, horizon) of tokens.
+        `Forecast`, to NumPy an array (num_samples, batch, horizon, features), or (num_samples, batch, horizon) of
+        tokens.
 
     Raises:
         ValueError: names what is wrong with an argument, or the model is not built.
@@ -117,7 +119,7 @@ def forecast(model, prompt, horizon, num_samples, temperature=1.0, seed=None, ba
         state, x = prompts.states(rows, random), model.head.as_values(prompt[rows, -1])
         paths.append(drawn_after(model, state, x, horizon, random, temperature, kept))
     paths = np.concatenate(paths)[: len(pairs)]
-    return paths.reshape(num_samples, len(prompt), *paths.shape[1:])
+    return Forecast(paths.reshape(num_samples, len(prompt), *paths.shape[1:]))
 
 
 def check_kept(model, top_k, top_p):
