@@ -68,8 +68,7 @@ class Forecast(np.lib.mixins.NDArrayOperatorsMixin):
             ValueError: `q` is no such number, or the samples are tokens.
         """
         self._check_numbers("quantile")
-        for each in [q] if np.ndim(q) == 0 else q:
-            check_probability("q", each)
+        _probabilities("q", q)
         return np.quantile(self.samples, np.asarray(q, "float64"), axis=0)
 
     def interval(self, level):
@@ -92,7 +91,7 @@ class Forecast(np.lib.mixins.NDArrayOperatorsMixin):
         """A pandas data frame with a row for each reading, or of tokens for each draw.
 
         Args:
-            quantiles: sequence of numbers in [0, 1], a column each. Of tokens it is not read.
+            quantiles: number in [0, 1], or a sequence of them, a column each. Of tokens it is not read.
 
         Returns:
             `pandas.DataFrame` with the columns `series` and `feature`, from 0, `step`, from 1, `mean`, and a column for
@@ -142,8 +141,7 @@ class Forecast(np.lib.mixins.NDArrayOperatorsMixin):
             return {"series": series, "step": step + 1, "sample": sample, "token": self.samples.ravel()}
         series, step, feature = np.indices(self.shape[1:]).reshape(3, -1)
         columns = {"series": series, "step": step + 1, "feature": feature, "mean": self.mean.ravel()}
-        values = self.quantile(list(quantiles))
-        return columns | {f"{q:g}": value.ravel() for q, value in zip(quantiles, values, strict=True)}
+        return columns | {str(q): self.quantile(q).ravel() for q in _probabilities("quantiles", quantiles)}
 
     # An array to NumPy.
 
@@ -174,12 +172,12 @@ class Forecast(np.lib.mixins.NDArrayOperatorsMixin):
     def __array__(self, dtype=None, copy=None):
         return np.array(self.samples, dtype) if copy else np.asarray(self.samples, dtype)
 
-    def __array_ufunc__(self, ufunc, method, *args, **kwargs):
-        return getattr(ufunc, method)(*_plain(args), **_plain(kwargs))
-
     def __array_function__(self, function, types, args, kwargs):
-        return function(*_plain(args), **_plain(kwargs))
+        # Left to itself, `np.mean` would call `mean`.
+        args, kwargs = keras.tree.map_structure(lambda x: x.samples if isinstance(x, Forecast) else x, (args, kwargs))
+        return function(*args, **kwargs)
 
 
-def _plain(nest):
-    return keras.tree.map_structure(lambda x: x.samples if isinstance(x, Forecast) else x, nest)
+def _probabilities(name, q):
+    """A number in [0, 1], or a sequence of them, as a list."""
+    return [check_probability(name, each) for each in ([q] if np.ndim(q) == 0 else q)]
