@@ -70,7 +70,7 @@ def test_readme(names):
     code = "\n".join(re.findall(r"```python\n(.*?)```", readme, re.DOTALL))
     assert "epochs=30" in code
     exec(code.replace("epochs=30", "epochs=1, steps_per_epoch=4, verbose=0"), names)
-    assert names["endings"].shape == (10, 4, 3, 8)
+    assert names["endings"].shape == (10, 4, 3, 8) and names["likely"].shape == names["upper"].shape == (4, 3, 8)
     assert names["latents"].mean.shape == (250, 8, 16)
     assert names["scores"].shape == (8,) and names["continued"].shape == (3, 8, 2, 8)
 
@@ -90,6 +90,13 @@ def test_docs_of_presets(tmp_path, monkeypatch):
     assert names["samples"].shape == (16, 8, 8) and names["scores"].shape == (250,)
     assert names["fresh"].units == 64 and names["again"].units == names["same"].units == 24
     assert names["text"].startswith("ab")
+
+
+def test_docs_of_forecasts():
+    names = names_of_docs("forecasts.md")
+    assert names["deciles"].shape == (3, 4, 12, 1) and names["totals"].shape == (100, 4, 1)
+    assert len(names["figure"].axes) == 1
+    assert names["ragged"].shape == (100, 4, 12, 1) and names["sequences"].shape == (4, 60, 1)
 
 
 def test_docs_of_long_sequences():

@@ -11,6 +11,7 @@ from zf_keras.heads.gaussian import GaussianHead
 from zf_keras.heads.gaussian_mixture import GaussianMixtureHead
 from zf_keras.inference import diagnostics
 from zf_keras.inference.board import TensorBoardSamples
+from zf_keras.inference.forecasts import Forecast
 from zf_keras.layers.auxiliary_decoder import AuxiliaryDecoder
 from zf_keras.layers.backward_encoder import BackwardEncoder
 from zf_keras.models.base import SequenceModel

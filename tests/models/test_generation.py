@@ -277,8 +277,8 @@ def test_forecast_continues_the_prompt():
     paths = model.forecast(prompt, horizon=2, num_samples=20_000, seed=2, batch_size=8000)
     assert paths.shape == (20_000, 2, 2, 1)
     one = rho * prompt[:, -1] + a * m
-    np.testing.assert_allclose(paths.mean(0)[:, 0], one, atol=0.05)
-    np.testing.assert_allclose(paths.mean(0)[:, 1], rho * one + a * m, atol=0.06)
+    np.testing.assert_allclose(paths.mean[:, 0], one, atol=0.05)
+    np.testing.assert_allclose(paths.mean[:, 1], rho * one + a * m, atol=0.06)
 
 
 def test_the_state_after_a_prompt_is_that_of_the_posterior():

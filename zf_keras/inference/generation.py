@@ -19,13 +19,16 @@ from zf_keras.arguments import (
 )
 from zf_keras.compiled import compiled
 from zf_keras.data.padding import drawn, padded_size
+from zf_keras.inference.forecasts import Forecast
 from zf_keras.inference.passes import batches_of_rows, generator, noise_of
-from zf_keras.inference.prompts import Prompts, check_frames
+from zf_keras.inference.prompts import Prompts, checked_prompt, lengths_of
 from zf_keras.loops.scan import scan
 from zf_keras.probability import float32
 
 
-def generate(model, batch_size=1, length=100, prompt=None, temperature=1.0, seed=None, top_k=None, top_p=None):
+def generate(
+    model, batch_size=1, length=100, prompt=None, temperature=1.0, seed=None, top_k=None, top_p=None, mask=None
+):
     """Draws sequences from the model.
 
     Args:
@@ -41,6 +44,9 @@ def generate(model, batch_size=1, length=100, prompt=None, temperature=1.0, seed
         top_k: int or `None`. Of tokens: only the so many likeliest are drawn. Defaults to `None`, all.
         top_p: float in (0, 1] or `None`. Of tokens: only the likeliest are drawn, whose probabilities add up to this
             (Holtzman et al. 2020). Defaults to `None`, all.
+        mask: array (batch_size, steps) or (1, steps) as the prompt, true where that is valid, with padding on the
+            right. What is drawn follows at once on the last valid frame of each, so that all sequences have `length`
+            steps and no padding. Defaults to `None`: prompts of one length.
 
     Returns:
         NumPy array (batch_size, length, features), or (batch_size, length) of tokens.
@@ -59,21 +65,36 @@ def generate(model, batch_size=1, length=100, prompt=None, temperature=1.0, seed
     random = generator(model, seed)
     size = padded_size(batch_size)
     if prompt is None:
+        if mask is not None:
+            raise ValueError("`mask` is of a `prompt`. Received: prompt=None.")
         state, x = model.initial_state(size), start_frame(model, size)
         return drawn_after(model, state, x, length, random, temperature, kept)[:batch_size]
-    known = check_frames(model, "prompt", prompt)
+    data = checked_prompt(model, prompt, mask)
+    known, lengths = data["targets"], lengths_of(data)
     if len(known) not in (1, batch_size) or known.shape[1] >= length:
         raise ValueError(
             f"`prompt` must be of 1 or batch_size={batch_size} sequences, shorter than length={length}. "
             f"Received: shape={known.shape}."
         )
     rows = np.resize(np.arange(len(known)), size)
-    state, x = Prompts(model, known, batch_size).states(rows, random), model.head.as_values(known[rows, -1])
-    frames = drawn_after(model, state, x, length - known.shape[1], random, temperature, kept)[:batch_size]
-    return np.concatenate([known[rows[:batch_size]].astype(frames.dtype), frames], axis=1)
+    state, x = Prompts(model, data, batch_size).states(rows, random)
+    frames = drawn_after(model, state, x, length - int(lengths.min()), random, temperature, kept)
+    pairs = [(known[row, : lengths[row]].astype(frames.dtype), frames[i]) for i, row in enumerate(rows[:batch_size])]
+    return np.stack([np.concatenate(pair)[:length] for pair in pairs])
 
 
-def forecast(model, prompt, horizon, num_samples, temperature=1.0, seed=None, batch_size=128, top_k=None, top_p=None):
+def forecast(
+    model,
+    prompt,
+    horizon,
+    num_samples,
+    temperature=1.0,
+    seed=None,
+    batch_size=128,
+    top_k=None,
+    top_p=None,
+    mask=None,
+):
     """Draws what may come after each of some sequences.
 
     What does not depend on the latents of a prompt is computed once: without latents, the state after it. Each sample
@@ -89,9 +110,12 @@ def forecast(model, prompt, horizon, num_samples, temperature=1.0, seed=None, ba
         batch_size: int. How many (sequence, sample) pairs are computed at a time, which bounds the memory. Defaults
             to `128`.
         top_k, top_p: as for `generate`.
+        mask: array (batch, steps), true where the prompt is valid, with padding on the right: each is continued from
+            its own end. Defaults to `None`: prompts of one length.
 
     Returns:
-        NumPy array (num_samples, batch, horizon, features), or (num_samples, batch, horizon) of tokens.
+        `Forecast`, to NumPy an array (num_samples, batch, horizon, features), or (num_samples, batch, horizon) of
+        tokens.
 
     Raises:
         ValueError: names what is wrong with an argument, or the model is not built.
@@ -106,18 +130,17 @@ def forecast(model, prompt, horizon, num_samples, temperature=1.0, seed=None, ba
     check_can_generate(model)
     model.head.check_temperature(temperature)
     kept = check_kept(model, top_k, top_p)
-    prompt = check_frames(model, "prompt", prompt)
-    check_numbers(
-        num_samples * len(prompt) * horizon * (model.head.features or 1), num_samples=num_samples, horizon=horizon
-    )
+    data = checked_prompt(model, prompt, mask)
+    count = len(data["targets"])
+    check_numbers(num_samples * count * horizon * (model.head.features or 1), num_samples=num_samples, horizon=horizon)
     random = generator(model, seed)
-    prompts, paths = Prompts(model, prompt, batch_size), []
-    pairs = np.tile(np.arange(len(prompt)), num_samples)
+    prompts, paths = Prompts(model, data, batch_size), []
+    pairs = np.tile(np.arange(count), num_samples)
     for rows in batches_of_rows(pairs, batch_size):
-        state, x = prompts.states(rows, random), model.head.as_values(prompt[rows, -1])
+        state, x = prompts.states(rows, random)
         paths.append(drawn_after(model, state, x, horizon, random, temperature, kept))
     paths = np.concatenate(paths)[: len(pairs)]
-    return paths.reshape(num_samples, len(prompt), *paths.shape[1:])
+    return Forecast(paths.reshape(num_samples, count, *paths.shape[1:]))
 
 
 def check_kept(model, top_k, top_p):

@@ -14,16 +14,15 @@ class Prompts:
     """Sequences that a model goes on from, all that does not depend on their latents computed once each.
 
     Args:
-        frames: NumPy array (batch, steps, features) or (batch, steps) of tokens.
+        data: dict of NumPy arrays, of `checked_prompt`.
         batch_size: int. Sequences computed at a time.
     """
 
-    def __init__(self, model, frames, batch_size):
-        self.model, self.data = model, {"targets": frames}
-        parts = [
-            self._encoded(rows_of(self.data, rows)) for rows in batches_of_rows(np.arange(len(frames)), batch_size)
-        ]
-        self.encoded = keras.tree.map_structure(lambda *x: np.concatenate(x)[: len(frames)], *parts)
+    def __init__(self, model, data, batch_size):
+        self.model, self.data, self.lengths = model, data, lengths_of(data)
+        count = len(self.lengths)
+        parts = [self._encoded(rows_of(data, rows)) for rows in batches_of_rows(np.arange(count), batch_size)]
+        self.encoded = keras.tree.map_structure(lambda *x: np.concatenate(x)[:count], *parts)
 
     def _encoded(self, data):
         """The context of each sequence; the state after it of a model without latents."""
@@ -34,27 +33,41 @@ class Prompts:
         return keras.tree.map_structure(ops.convert_to_numpy, encoded)
 
     def states(self, rows, random):
-        """The states after some of the sequences, each with a draw of its latents of its own from the posterior."""
-        encoded = keras.tree.map_structure(lambda x: ops.convert_to_tensor(x[rows]), self.encoded)
-        if not self.model.noise_dim:
-            return encoded
-        noise = noise_of(self.model, len(rows), self.data["targets"].shape[1], random)
-        return state_given_context(self.model, rows_of(self.data, rows), encoded, noise)
+        """The states after some of the sequences, each with a draw of its latents of its own from the posterior; and
+        the frame that each ends with, the next input.
+        """
+        state = keras.tree.map_structure(lambda x: ops.convert_to_tensor(x[rows]), self.encoded)
+        if self.model.noise_dim:
+            noise = noise_of(self.model, len(rows), self.data["targets"].shape[1], random)
+            state = state_given_context(self.model, rows_of(self.data, rows), state, noise)
+        return state, self.model.head.as_values(self.data["targets"][rows, self.lengths[rows] - 1])
 
 
-def check_frames(model, name, frames):
-    """The argument `name`, one array of sequences, as a NumPy array.
+def checked_prompt(model, prompt, mask):
+    """The arguments `prompt` and `mask` of `forecast` and `generate` as a dict of NumPy arrays, as short as it can be.
 
     Raises:
-        ValueError: the model does not accept it.
+        ValueError: the model does not accept them.
     """
-    if isinstance(frames, dict):
-        raise ValueError(f"`{name}` must be one array: its sequences are of one length. Received: a dict.")
+    if isinstance(prompt, dict):
+        raise ValueError("`prompt` must be one array, with `mask` beside it. Received: a dict.")
     try:
-        model.check_data(frames)
+        model.check_data({"targets": prompt, "mask": mask})
     except ValueError as error:
-        raise ValueError(f"`{name}`: {error}") from error
-    return native(ops.convert_to_numpy(frames))
+        raise ValueError(f"`prompt`: {error}") from error
+    frames = native(ops.convert_to_numpy(prompt))
+    if mask is None:
+        return {"targets": frames}
+    mask = np.asarray(mask).astype(bool)
+    used = mask.any(axis=0)
+    data = {"targets": frames[:, used], "mask": mask[:, used]}
+    return data if not mask[:, used].all() else {"targets": data["targets"]}
+
+
+def lengths_of(data):
+    """Steps of each prompt, (batch,)."""
+    count, time = data["targets"].shape[:2]
+    return data["mask"].sum(axis=1) if "mask" in data else np.full(count, time)
 
 
 @compiled

@@ -110,7 +110,7 @@ def calibration(
             came = values[rows, future]
             paths = forecast(
                 model, frames[rows, :prompt_steps], came.shape[1], num_samples, seed=random, batch_size=batch_size
-            )
+            ).samples
             if not np.isfinite(paths).all():
                 raise ValueError(f"The model draws numbers that are not finite within {came.shape[1]} steps.")
             tables.append(compared(paths, came, seen[rows, future], num_bins))
