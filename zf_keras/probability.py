@@ -22,6 +22,16 @@ def float32(x):
     return ops.cast(x, "float32")
 
 
+def bounded(x, most):
+    """x in (-most, most), smoothly: nearly x where that is small, with a gradient of at most 1."""
+    return most * ops.tanh(x / most)
+
+
+def shifted(x, shift, most):
+    """The x' of which `bounded` is that of x and `shift` more, as far as the bounds allow."""
+    return most * ops.arctanh(ops.clip(ops.tanh(x / most) + shift / most, -1 + 1e-6, 1 - 1e-6))
+
+
 class Gaussian(NamedTuple):
     """Parameters of a diagonal Gaussian, each (..., dim)."""
 

@@ -1,0 +1,179 @@
+"""Heads whose densities SciPy has: log p, its gradient, the mode and draws, at ordinary and at extreme parameters."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from scipy import optimize, stats
+from scipy.special import gammaln
+
+from tests.support import gradients, normal
+from zf_keras import RNN, StudentTHead
+from zf_keras.gamma import log_gamma_ratio, stirling_rest
+
+
+def bounded(x):
+    return 15 * np.tanh(x / 15)
+
+
+def parts(params, count):
+    return np.split(np.asarray(params, "float64"), count, -1)
+
+
+def student_t(params):
+    location, log_scale, degrees = parts(params, 3)
+    return stats.t(2 + np.logaddexp(0, degrees), location, np.exp(bounded(log_scale)))
+
+
+#: name -> (head of a feature, SciPy's law of its parameters, extreme parameters, values, values that are refused and why)
+LAWS = {
+    "student_t": (
+        StudentTHead(1),
+        student_t,
+        [[0, 0, -50], [3, 0, 1e4], [3, 0, 1e8], [0, 40, 0], [0, -40, 3], [1e3, -2, -2]],
+        [0, 0.3, -2, 50, 1e4],
+        {},
+    ),
+}
+
+
+def log_density(law, values):
+    return law.logpdf(values) if hasattr(law.dist, "pdf") else law.logpmf(values)
+
+
+def cases(name, extreme):
+    """Parameters (n, params_dim) and values (n, 1): each parameter with each value."""
+    head, _, extremes, values, _ = LAWS[name]
+    params = np.array(extremes) if extreme else 1.5 * normal(40, head.params_dim)
+    return np.repeat(params, len(values), 0).astype("float32"), np.tile(values, len(params))[:, None].astype("float32")
+
+
+@pytest.mark.parametrize("extreme", [False, True], ids=["ordinary", "extreme"])
+@pytest.mark.parametrize("name", LAWS)
+def test_log_prob(name, extreme):
+    head, law, *_ = LAWS[name]
+    params, values = cases(name, extreme)
+    expected = log_density(law(params), values.astype("float64"))
+    assert np.isfinite(expected).all()
+    np.testing.assert_allclose(head.log_prob_by_feature(params, values), expected, rtol=2e-5, atol=2e-5)
+    np.testing.assert_allclose(head.log_prob(params, values), expected[:, 0], rtol=2e-5, atol=2e-5)
+    if not extreme:
+        by_tfp = head.distribution(params).log_prob(values)
+        np.testing.assert_allclose(by_tfp, expected[:, 0], rtol=2e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_gradients(name):
+    """Those of SciPy's log p by finite differences; finite at the extremes."""
+    head, law, *_ = LAWS[name]
+    params, values = cases(name, extreme=False)
+    variable = keras.Variable(params)
+    (gradient,) = gradients(lambda: ops.sum(head.log_prob(variable, values)), [variable])
+    step = 1e-5
+    for i in range(head.params_dim):
+        shift = step * np.eye(head.params_dim)[i]
+        up, down = (log_density(law(params + sign * shift), values.astype("float64"))[:, 0] for sign in (1, -1))
+        np.testing.assert_allclose(gradient[:, i], (up - down) / (2 * step), rtol=1e-3, atol=1e-3)
+    params, values = cases(name, extreme=True)
+    variable = keras.Variable(params)
+    (gradient,) = gradients(lambda: ops.sum(head.log_prob(variable, values)), [variable])
+    assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_draws(name):
+    """20,000 draws against the distribution function: no gap that chance makes once in 10,000 tries."""
+    head, law, *_ = LAWS[name]
+    n = 20_000
+    for seed, params in enumerate(1.5 * normal(4, head.params_dim, seed=4)):
+        drawn = ops.convert_to_numpy(head.sample(np.tile(params, (n, 1)), seed))[:, 0].astype("float64")
+        head.check_values("targets", drawn)
+        if hasattr(law(params).dist, "pdf"):
+            assert stats.kstest(drawn, law(params).cdf).pvalue > 1e-4
+        else:
+            assert chi_square(drawn, law(params)) > 1e-4
+
+
+def chi_square(drawn, law):
+    """The p value of counts, values rarer than five expected ones together."""
+    edges = np.arange(-0.5, drawn.max() + 1.5)
+    seen = np.histogram(drawn, edges)[0]
+    expected = len(drawn) * law.pmf(np.arange(len(seen)))
+    often = expected >= 5
+    seen, expected = (np.append(x[often], len(drawn) - x[often].sum()) for x in (seen, expected))
+    kept = expected > 0.5
+    return stats.chisquare(seen[kept], expected[kept] * seen[kept].sum() / expected[kept].sum()).pvalue
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_mode(name):
+    """No draw is more probable, and neither is what is close by."""
+    head, *_ = LAWS[name]
+    params = 1.5 * normal(50, head.params_dim, seed=2)
+    mode = ops.convert_to_numpy(head.mode(params))
+    head.check_values("targets", mode)
+    best = ops.convert_to_numpy(head.log_prob(params, mode))
+    for seed in range(10):
+        draw = head.sample(params, seed)
+        assert keras.backend.standardize_dtype(draw.dtype) == mode.dtype.name and draw.shape == mode.shape
+        assert (ops.convert_to_numpy(head.log_prob(params, draw)) <= best + 1e-4).all()
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_temperature(name):
+    """What `draw` draws at a temperature is what the tempered parameters give; other heads refuse."""
+    head, *_ = LAWS[name]
+    params = normal(50, head.params_dim)
+    if not head.tempers:
+        with pytest.raises(ValueError, match="`temperature` must be 1 for a"):
+            head.sample(params, 0, 0.5)
+        return
+    tempered = head.sample(head.at_temperature(params, 0.7), 0)
+    np.testing.assert_allclose(head.sample(params, 0, 0.7), tempered, rtol=1e-4, atol=1e-4)
+    assert np.abs(tempered - head.sample(params, 0)).max() > 0.05
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_in_a_model(name, tmp_path):
+    """By its name; the values it refuses; and a head of a model comes back from its file."""
+    head, law, _, values, refused = LAWS[name]
+    model = RNN(3, name, seed=0)
+    model.build((None, None, 2))
+    x = model.generate(2, 3, seed=0)
+    assert x.shape == (2, 3, 2)
+    expected = model.log_likelihood(x)
+    assert np.isfinite(expected).all()
+    for value, message in refused.items():
+        with pytest.raises(ValueError, match=message):
+            model.log_likelihood(np.where(np.arange(3)[:, None] == 1, np.float32(value), x))
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_allclose(keras.saving.load_model(tmp_path / "model.keras").log_likelihood(x), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_parameters_are_found_again(name):
+    """The likeliest parameters of 3,000 draws give the law that these came from."""
+    head, law, *_ = LAWS[name]
+    true = 0.7 * normal(head.params_dim, seed=7)
+    y = ops.convert_to_numpy(head.sample(np.tile(true, (3000, 1)), 1))
+
+    def loss(params):
+        rows = np.tile(params.astype("float32"), (len(y), 1))
+        return -ops.convert_to_numpy(head.log_prob(rows, y)).mean(dtype="float64")
+
+    found = optimize.minimize(loss, np.zeros(head.params_dim), method="Nelder-Mead", options={"maxiter": 200}).x
+    difference = log_density(law(found), y) - log_density(law(true), y)
+    assert -0.001 < difference.mean() < 0.003
+    grid = law(true).ppf(np.linspace(0.02, 0.98, 49))
+    np.testing.assert_allclose(law(found).cdf(grid), law(true).cdf(grid), atol=0.03)
+
+
+def test_log_gamma():
+    x = np.exp(np.linspace(-15, 15, 3001)).astype("float32")
+    wide = x.astype("float64")
+    np.testing.assert_allclose(
+        stirling_rest(x), gammaln(wide) - (wide - 0.5) * np.log(wide) + wide, rtol=1e-6, atol=2e-6
+    )
+    for a in (0.0, 0.5, 3.0, 200.0):
+        expected = gammaln(wide + a) - gammaln(wide)
+        np.testing.assert_allclose(log_gamma_ratio(x, np.float32(a)), expected, rtol=1e-6, atol=5e-6 + 2e-7 * a)
