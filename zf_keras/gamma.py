@@ -10,6 +10,9 @@ from keras import ops
 
 #: Terms of Stirling's series past its main part.
 _SERIES = (1 / 12, -1 / 360, 1 / 1260)
+#: Proposals of `log_gamma_draw`, and the noise that it takes.
+TRIES = 6
+NORMAL, UNIFORM = TRIES, TRIES + 1
 
 
 def stirling_rest(x):
@@ -29,3 +32,25 @@ def log_gamma_ratio(x, a):
     """log Γ(x + a) - log Γ(x), for x > 0 and a >= 0; exact too where both are large."""
     rest = stirling_rest(x + a) - stirling_rest(x)
     return rest + (x - 0.5) * ops.log1p(a / x) + a * ops.log(x + a) - a
+
+
+def log_gamma_draw(shape, normal, uniform):
+    """Logarithm of a gamma variable, by the method of Marsaglia and Tsang 2000.
+
+    The first of `TRIES` proposals that is accepted; there is none once in 10^8 draws.
+
+    Args:
+        shape: tensor (...), positive.
+        normal: tensor (..., NORMAL), standard normal.
+        uniform: tensor (..., UNIFORM), uniform in [0, 1).
+    """
+    # Γ(shape + 1) is drawn, of which a power of a uniform number is the share of Γ(shape): most are accepted so.
+    d = ops.expand_dims(shape + 2 / 3, -1)
+    e = ops.maximum(normal / ops.sqrt(9 * d), -1 + 1e-6)  # less is not accepted, as it is below
+    log_acceptance = 0.5 * ops.square(normal) + d * (3 * (ops.log1p(e) - e) - 3 * ops.square(e) - e**3)
+    accepted = ops.log1p(-uniform[..., 1:]) < log_acceptance
+    log_cubes = 3 * ops.log1p(e)
+    chosen = log_cubes[..., -1]
+    for i in reversed(range(TRIES - 1)):
+        chosen = ops.where(accepted[..., i], log_cubes[..., i], chosen)
+    return ops.log(d[..., 0]) + chosen + ops.log1p(-uniform[..., 0]) / shape

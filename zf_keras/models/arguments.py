@@ -37,8 +37,8 @@ OF_LATENT = """\
         clip: float or `None`. Bound of mean and log-variance of the latent's Gaussians. Defaults to `8.0`.
 """
 OUTPUT = """\
-        output: `"gaussian"`, `"gaussian_mixture"`, `"student_t"`, `"poisson"`, `"bernoulli"`, `"categorical"` or a
-            `DistributionHead`.
+        output: `"gaussian"`, `"gaussian_mixture"`, `"student_t"`, `"poisson"`, `"negative_binomial"`, `"bernoulli"`,
+            `"categorical"` or a `DistributionHead`.
 """
 
 
