@@ -8,6 +8,8 @@ import math
 
 from keras import ops
 
+from zf_keras.probability import log1p
+
 #: Terms of Stirling's series past its main part.
 _SERIES = (1 / 12, -1 / 360, 1 / 1260)
 #: Proposals of `log_gamma_draw`, and the noise that it takes.
@@ -31,7 +33,7 @@ def stirling_rest(x):
 def log_gamma_ratio(x, a):
     """log Γ(x + a) - log Γ(x), for x > 0 and a >= 0; exact too where both are large."""
     rest = stirling_rest(x + a) - stirling_rest(x)
-    return rest + (x - 0.5) * ops.log1p(a / x) + a * ops.log(x + a) - a
+    return rest + (x - 0.5) * log1p(a / x) + a * ops.log(x + a) - a
 
 
 def log_gamma_draw(shape, normal, uniform):
@@ -47,10 +49,10 @@ def log_gamma_draw(shape, normal, uniform):
     # Γ(shape + 1) is drawn, of which a power of a uniform number is the share of Γ(shape): most are accepted so.
     d = ops.expand_dims(shape + 2 / 3, -1)
     e = ops.maximum(normal / ops.sqrt(9 * d), -1 + 1e-6)  # less is not accepted, as it is below
-    log_acceptance = 0.5 * ops.square(normal) + d * (3 * (ops.log1p(e) - e) - 3 * ops.square(e) - e**3)
-    accepted = ops.log1p(-uniform[..., 1:]) < log_acceptance
-    log_cubes = 3 * ops.log1p(e)
+    log_acceptance = 0.5 * ops.square(normal) + d * (3 * (log1p(e) - e) - 3 * ops.square(e) - e**3)
+    accepted = log1p(-uniform[..., 1:]) < log_acceptance
+    log_cubes = 3 * log1p(e)
     chosen = log_cubes[..., -1]
     for i in reversed(range(TRIES - 1)):
         chosen = ops.where(accepted[..., i], log_cubes[..., i], chosen)
-    return ops.log(d[..., 0]) + chosen + ops.log1p(-uniform[..., 0]) / shape
+    return ops.log(d[..., 0]) + chosen + log1p(-uniform[..., 0]) / shape

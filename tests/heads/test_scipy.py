@@ -9,6 +9,7 @@ from scipy import optimize, special, stats
 from tests.support import gradients, normal
 from zf_keras import RNN, LogisticMixtureHead, LogNormalHead, NegativeBinomialHead, PoissonHead, StudentTHead
 from zf_keras.gamma import log_gamma_ratio, stirling_rest
+from zf_keras.probability import expm1, log1p
 
 
 def bounded(x, most=15):
@@ -251,3 +252,13 @@ def test_log_gamma():
     for a in (0.0, 0.5, 3.0, 200.0):
         expected = special.gammaln(wide + a) - special.gammaln(wide)
         np.testing.assert_allclose(log_gamma_ratio(x, np.float32(a)), expected, rtol=1e-6, atol=5e-6 + 2e-7 * a)
+
+
+def test_log1p_and_expm1():
+    x = np.concatenate([-np.geomspace(1e-20, 0.9999, 500), np.geomspace(1e-20, 1e10, 500)]).astype("float32")
+    np.testing.assert_allclose(log1p(x), np.log1p(x.astype("float64")), rtol=1e-6)
+    x = np.concatenate([-np.geomspace(1e-20, 80, 500), np.geomspace(1e-20, 80, 500)]).astype("float32")
+    np.testing.assert_allclose(expm1(x), np.expm1(x.astype("float64")), rtol=1e-5)
+    variable = keras.Variable(np.array([-0.9, -1e-6, 0.0, 1e-6, 0.4, 0.6, 100.0], "float32"))
+    (gradient,) = gradients(lambda: ops.sum(log1p(ops.convert_to_tensor(variable))), [variable])
+    np.testing.assert_allclose(gradient, 1 / (1 + ops.convert_to_numpy(variable)), rtol=1e-5)

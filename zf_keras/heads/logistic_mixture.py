@@ -9,7 +9,7 @@ from zf_keras import probability
 from zf_keras.arguments import check_size
 from zf_keras.heads.head import DistributionHead, drawn_index
 from zf_keras.heads.registry import output
-from zf_keras.probability import float32
+from zf_keras.probability import expm1, float32, log1p
 
 #: Bound of log-scales in steps: wider ones give every frame the probability 0 in float32.
 LOG_SCALE = 30.0
@@ -138,10 +138,10 @@ class LogisticMixtureHead(DistributionHead):
 
 def _log_expm1(x):
     """log(e^x - 1), for x > 0."""
-    return x + ops.log(-ops.expm1(-x))
+    return x + ops.log(-expm1(-x))
 
 
 def _logit(uniform):
     """A standard logistic number."""
     inside = ops.clip(uniform, 2.0**-25, 1 - 2.0**-24)
-    return ops.log(inside) - ops.log1p(-inside)
+    return ops.log(inside) - log1p(-inside)

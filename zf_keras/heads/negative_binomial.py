@@ -8,7 +8,7 @@ from zf_keras.gamma import log_gamma_draw, stirling_rest
 from zf_keras.heads.head import DistributionHead
 from zf_keras.heads.poisson import LOG_RATE, check_counts, drawn_count
 from zf_keras.heads.registry import output
-from zf_keras.probability import bounded, float32
+from zf_keras.probability import bounded, expm1, float32, log1p
 
 #: Bound of the logarithm of the dispersion.
 LOG_DISPERSION = 10.0
@@ -16,7 +16,7 @@ LOG_DISPERSION = 10.0
 
 def _log1p_or(x, direct):
     """log(1 + x), which is `direct`; that is as good where x is near -1."""
-    return ops.where(x < -0.5, direct, ops.log1p(ops.maximum(x, -0.5)))
+    return ops.where(x < -0.5, direct, log1p(ops.maximum(x, -0.5)))
 
 
 @output("negative_binomial")
@@ -70,16 +70,16 @@ class NegativeBinomialHead(DistributionHead):
         some = ops.maximum(counts, 1.0)
         # As for the Poisson, whose this is where size is large: no large terms that cancel.
         log_ratio = log_mean - ops.log(some)
-        excess = ops.expm1(log_ratio) / (size + mean)
+        excess = expm1(log_ratio) / (size + mean)
         direct = ops.log(size + some) - ops.log(size + mean)
         log_all = _log1p_or(-some * excess, direct)
         log_share = _log1p_or(size * excess, direct + log_ratio)
         rest = stirling_rest(size + some) - stirling_rest(size) - stirling_rest(some)
-        rest = rest - 0.5 * (ops.log1p(some / size) + ops.log(some))
+        rest = rest - 0.5 * (log1p(some / size) + ops.log(some))
         return ops.where(
             counts > 0,
             size * log_all + some * log_share + rest,
-            -size * ops.log1p(mean / size),
+            -size * log1p(mean / size),
         )
 
     def draw(self, params, normal, uniform, temperature=1.0):

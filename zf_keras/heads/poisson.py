@@ -7,7 +7,7 @@ from zf_keras import probability
 from zf_keras.gamma import stirling_rest
 from zf_keras.heads.head import DistributionHead, drawn_index
 from zf_keras.heads.registry import output
-from zf_keras.probability import bounded, float32
+from zf_keras.probability import bounded, expm1, float32
 
 #: Bound of log-rates: e^15 is 3.3 million.
 LOG_RATE = 15.0
@@ -19,7 +19,7 @@ def log_poisson(log_rate, counts):
     """log p of counts >= 0, exact too where they are large: the terms that cancel are not there (Loader 2000)."""
     some = ops.maximum(counts, 1.0)
     log_ratio = log_rate - ops.log(some)
-    deviance = some * (ops.expm1(log_ratio) - log_ratio)
+    deviance = some * (expm1(log_ratio) - log_ratio)
     return ops.where(counts > 0, -deviance - stirling_rest(some) - 0.5 * ops.log(some), -ops.exp(log_rate))
 
 

@@ -9,7 +9,7 @@ from zf_keras import probability
 from zf_keras.gamma import log_gamma_ratio
 from zf_keras.heads.head import DistributionHead
 from zf_keras.heads.registry import output
-from zf_keras.probability import bounded, float32, shifted
+from zf_keras.probability import bounded, expm1, float32, log1p, shifted
 
 #: Bound of log-scales, so that no square of a distance passes the range of float32.
 LOG_SCALE = 15.0
@@ -57,7 +57,7 @@ class StudentTHead(DistributionHead):
         location, log_scale, degrees = self._split(params)
         square = ops.square((float32(values) - location) * ops.exp(-log_scale))
         constant = log_gamma_ratio(degrees / 2, 0.5) - 0.5 * ops.log(math.pi * degrees) - log_scale
-        return constant - 0.5 * (degrees + 1) * ops.log1p(square / degrees)
+        return constant - 0.5 * (degrees + 1) * log1p(square / degrees)
 
     def at_temperature(self, params, temperature):
         location, log_scale, degrees = ops.split(float32(params), 3, axis=-1)
@@ -67,7 +67,7 @@ class StudentTHead(DistributionHead):
     def draw(self, params, normal, uniform, temperature=1.0):
         location, log_scale, degrees = self._split(params)
         radius, angle = ops.split(uniform, 2, axis=-1)
-        square = degrees * ops.expm1(-2 / degrees * ops.log1p(-radius))
+        square = degrees * expm1(-2 / degrees * log1p(-radius))
         t = ops.sqrt(square) * ops.cos(2 * math.pi * angle)
         return location + temperature * ops.exp(log_scale) * t
 
