@@ -6,6 +6,7 @@ from zf_keras.callbacks import ElboStopping
 from zf_keras.cells.stochastic_lstm import StochasticLSTMCell
 from zf_keras.heads import DistributionHead
 from zf_keras.heads.bernoulli import BernoulliHead
+from zf_keras.heads.beta import BetaHead
 from zf_keras.heads.categorical import CategoricalHead
 from zf_keras.heads.gaussian import GaussianHead
 from zf_keras.heads.gaussian_mixture import GaussianMixtureHead

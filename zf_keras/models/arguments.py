@@ -38,8 +38,8 @@ OF_LATENT = """\
         clip: float or `None`. Bound of mean and log-variance of the latent's Gaussians. Defaults to `8.0`.
 """
 OUTPUT = """\
-        output: `"gaussian"`, `"gaussian_mixture"`, `"student_t"`, `"log_normal"`, `"poisson"`, `"negative_binomial"`,
-            `"bernoulli"`, `"categorical"`, `"logistic_mixture"` or a `DistributionHead`.
+        output: `"gaussian"`, `"gaussian_mixture"`, `"student_t"`, `"log_normal"`, `"beta"`, `"poisson"`,
+            `"negative_binomial"`, `"bernoulli"`, `"categorical"`, `"logistic_mixture"` or a `DistributionHead`.
 """
 
 
