@@ -158,6 +158,7 @@ def test_gradients(name):
         up, down = (log_density(law(params + sign * shift), values.astype("float64"))[:, 0] for sign in (1, -1))
         np.testing.assert_allclose(gradient[:, i], (up - down) / (2 * step), rtol=1e-3, atol=1e-3)
     params, values = cases(name, extreme=True)
+    values[::2] = 0  # padding
     variable = keras.Variable(params)
     (gradient,) = gradients(lambda: ops.sum(head.log_prob(variable, values)), [variable])
     assert np.isfinite(gradient).all()
@@ -260,6 +261,32 @@ def test_parameters_are_found_again(name):
     assert -0.001 < difference.mean() < 0.003
     grid = law(true).ppf(np.linspace(0.02, 0.98, 49))
     np.testing.assert_allclose(law(found).cdf(grid), law(true).cdf(grid), atol=0.03)
+
+
+def test_16_bits():
+    head = LogisticMixtureHead(1, 2, bits=16)
+    values = np.arange(2.0**16)[:, None]
+    for params in ([0, 1, -0.3, 0.2, -9, -4], [0, 1, -1.5, 0.5, -30, 0]):
+        p = np.exp(ops.convert_to_numpy(head.log_prob(np.tile(np.float32(params), (2**16, 1)), values)))
+        np.testing.assert_allclose(p.sum(dtype="float64"), 1, rtol=2e-4)
+    head.check_values("targets", values)
+    with pytest.raises(ValueError, match=r"16 bits needs `targets` of integers in \[0, 65536\)"):
+        head.check_values("targets", values + 1)
+    assert LogisticMixtureHead.from_config(head.get_config()).bits == 16
+    with pytest.raises(ValueError, match=r"`bits` must be 8 or 16\. Received: bits=12"):
+        LogisticMixtureHead(1, bits=12)
+
+
+def test_a_mixture_of_frames():
+    """One component for all features of a frame: the log p of each feature are not those of independent ones."""
+    head = LogisticMixtureHead(2, 2)
+    params = np.array([0, 0, -0.5, -0.5, 0.5, 0.5, -4, -4, -4, -4], "float32")
+    frames = ops.convert_to_numpy(head.sample(np.tile(params, (500, 1)), 0))
+    assert ((frames[:, 0] < 127) == (frames[:, 1] < 127)).all() and 150 < (frames[:, 0] < 127).sum() < 350
+    together, apart = (
+        ops.convert_to_numpy(x) for x in (head.log_prob(params, frames), head.log_prob_by_feature(params, frames))
+    )
+    np.testing.assert_allclose(together, apart.sum(-1) + np.log(2), rtol=1e-4)
 
 
 def test_log_gamma():
