@@ -6,9 +6,15 @@ from zf_keras.callbacks import ElboStopping
 from zf_keras.cells.stochastic_lstm import StochasticLSTMCell
 from zf_keras.heads import DistributionHead
 from zf_keras.heads.bernoulli import BernoulliHead
+from zf_keras.heads.beta import BetaHead
 from zf_keras.heads.categorical import CategoricalHead
 from zf_keras.heads.gaussian import GaussianHead
 from zf_keras.heads.gaussian_mixture import GaussianMixtureHead
+from zf_keras.heads.log_normal import LogNormalHead
+from zf_keras.heads.logistic_mixture import LogisticMixtureHead
+from zf_keras.heads.negative_binomial import NegativeBinomialHead
+from zf_keras.heads.poisson import PoissonHead
+from zf_keras.heads.student_t import StudentTHead
 from zf_keras.inference import diagnostics
 from zf_keras.inference.board import TensorBoardSamples
 from zf_keras.inference.forecasts import Forecast

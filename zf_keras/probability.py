@@ -22,6 +22,31 @@ def float32(x):
     return ops.cast(x, "float32")
 
 
+def expm1(x):
+    """e^x - 1, of operations that ONNX has."""
+    return ops.tanh(0.5 * x) * (ops.exp(x) + 1)
+
+
+def log1p(x):
+    """log(1 + x), of operations that ONNX has: by the series of 2 artanh(x / (2 + x)) where x is small."""
+    near = (x > -1 / 3) & (x < 0.5)
+    small = ops.where(near, x, 0.0)
+    s = small / (2 + small)
+    square = ops.square(s)
+    series = 1 + square * (1 / 3 + square * (1 / 5 + square * (1 / 7 + square / 9)))
+    return ops.where(near, 2 * s * series, ops.log(1 + ops.where(near, 0.0, x)))
+
+
+def bounded(x, most):
+    """x in (-most, most), smoothly: nearly x where that is small, with a gradient of at most 1."""
+    return most * ops.tanh(x / most)
+
+
+def shifted(x, shift, most):
+    """The x' of which `bounded` is that of x and `shift` more, as far as the bounds allow."""
+    return most * ops.arctanh(ops.clip(ops.tanh(x / most) + shift / most, -1 + 1e-6, 1 - 1e-6))
+
+
 class Gaussian(NamedTuple):
     """Parameters of a diagonal Gaussian, each (..., dim)."""
 

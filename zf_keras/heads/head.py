@@ -18,8 +18,8 @@ class DistributionHead(keras.layers.Layer):
     A head defines `params_dim`, how many parameters a step has; `distribution(params)`, the TFP distribution; and
     `check_values(name, values)`, which values it can score. With `at_temperature` it can be drawn from at other
     temperatures than 1. The defaults of `log_prob`, `draw` and `mode` ask TFP; a head whose density is in `keras.ops`
-    defines them instead (those have no log-gamma: a density that needs it is TFP's). TFP's sampling draws other frames
-    on each backend, and can be exported to a SavedModel only.
+    defines them instead (log-gammas are in `zf_keras/gamma.py`). TFP's sampling draws other frames on each backend, and
+    can be exported to a SavedModel only.
     With the decorator `zf_keras.heads.registry.output` it has a name that a model's `output` may be.
 
     Args:

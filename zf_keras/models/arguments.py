@@ -5,7 +5,8 @@ from typing import Any, TypedDict
 
 OF_ALL = """\
         hidden_units: int. Size of the networks' hidden layers. Defaults to `units`.
-        num_components: int. Components of `"gaussian_mixture"`, only for that output. Defaults to `20`.
+        num_components: int. Components of `"gaussian_mixture"` or `"logistic_mixture"`, only for those. Defaults to
+            `20` and `10`.
         num_classes: int. Tokens of `"categorical"`, only for that output.
         output_network: f_o, `"mlp"` (one hidden layer) or `"linear"`; a `DistributionHead` has its own. Defaults to
             `"{output_network}"`.
@@ -37,7 +38,8 @@ OF_LATENT = """\
         clip: float or `None`. Bound of mean and log-variance of the latent's Gaussians. Defaults to `8.0`.
 """
 OUTPUT = """\
-        output: `"gaussian"`, `"gaussian_mixture"`, `"bernoulli"`, `"categorical"` or a `DistributionHead`.
+        output: `"gaussian"`, `"gaussian_mixture"`, `"student_t"`, `"log_normal"`, `"beta"`, `"poisson"`,
+            `"negative_binomial"`, `"bernoulli"`, `"categorical"`, `"logistic_mixture"` or a `DistributionHead`.
 """
 
 
