@@ -18,7 +18,7 @@ NORMAL, UNIFORM = TRIES, TRIES + 1
 
 
 def stirling_rest(x):
-    """log Γ(x) - (x - 1/2) log x + x, for x > 0: what Stirling's main part leaves out, with an error below 1e-6."""
+    """log Γ(x) - (x - 1/2) log x + x, for x > 0: what Stirling's main part leaves out, with an error of about 2e-6."""
     # Γ(x) = Γ(x + 4) / (x (x + 1) (x + 2) (x + 3)), where the series is exact in float32.
     small = ops.minimum(x, 4.0)
     moved = (small + 3.5) * ops.log(small + 4) - (small + 0.5) * ops.log(small) - 4
