@@ -8,7 +8,8 @@ from scipy import optimize, special, stats
 
 from tests.support import gradients, normal
 from zf_keras import RNN, BetaHead, LogisticMixtureHead, LogNormalHead, NegativeBinomialHead, PoissonHead, StudentTHead
-from zf_keras.gamma import log_gamma_ratio, stirling_rest
+from zf_keras.gamma import NORMAL, log_gamma_draw, log_gamma_ratio, stirling_rest
+from zf_keras.heads.poisson import drawn_count
 from zf_keras.probability import expm1, log1p
 
 
@@ -287,6 +288,41 @@ def test_a_mixture_of_frames():
         ops.convert_to_numpy(x) for x in (head.log_prob(params, frames), head.log_prob_by_feature(params, frames))
     )
     np.testing.assert_allclose(together, apart.sum(-1) + np.log(2), rtol=1e-4)
+
+
+def test_the_mode_of_wide_logistics_is_at_an_edge():
+    head, wide = LogisticMixtureHead(1, 1), np.array([[0, 0.9, -0.5], [0, -0.9, -0.5], [0, 0.2, -4]], "float32")
+    np.testing.assert_array_equal(head.mode(wide), [[255], [0], [153]])
+
+
+def test_temperature_of_a_logistic():
+    uniform = np.array([[0.5, 0.9]], "float32")
+    params = np.array([[0, 0, 0, 0, -2, -2]], "float32")  # of two equal components
+    warm, cold = (head_draw(params, uniform, temperature) - 127.5 for temperature in (1.0, 0.5))
+    assert abs(warm - 127.5 * np.exp(-2) * np.log(9)) < 2 and abs(cold - warm / 2) < 2
+
+
+def head_draw(params, uniform, temperature):
+    return ops.convert_to_numpy(LogisticMixtureHead(1, 2).draw(params, None, uniform, temperature))[0, 0]
+
+
+def test_large_counts_are_those_of_the_distribution_function():
+    normals = np.linspace(-3, 3, 2001).astype("float32")
+    for rate in (101, 150, 1000):
+        log_rate = np.full(2001, np.log(rate), "float32")
+        drawn = ops.convert_to_numpy(drawn_count(log_rate, normals, np.full(2001, 0.5, "float32")))
+        exact = stats.poisson.ppf(stats.norm.cdf(normals.astype("float64")), rate)
+        assert (drawn != exact).mean() < 0.01
+
+
+def test_the_first_proposal_that_is_accepted():
+    shape, normals = np.float32(0.7), np.linspace(-1, 1.5, NORMAL).astype("float32")
+    d = 0.7 + 2 / 3
+    for first in range(NORMAL):
+        # 1 - 0 is above every acceptance.
+        uniform = np.array([0.3] + [0.0] * first + [0.5] * (NORMAL - first), "float32")
+        expected = np.log(d * (1 + normals[first] / np.sqrt(9 * d)) ** 3) + np.log(0.7) / 0.7
+        np.testing.assert_allclose(log_gamma_draw(shape, normals, uniform), expected, rtol=1e-5)
 
 
 def test_log_gamma():
