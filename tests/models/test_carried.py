@@ -7,6 +7,7 @@ from keras import ops
 
 from tests.models.table import NO_CHANCE, make
 from tests.support import normal
+from zf_keras import RNN, replicas
 from zf_keras.datasets import Pieces
 
 CASES = (
@@ -136,3 +137,16 @@ def test_wrong_data(data, message):
 def test_refused():
     with pytest.raises(ValueError, match="`num_streams` is not for models with `bound='fivo'`"):
         make("vrnn", num_streams=2, bound="fivo", num_samples=2)
+
+
+def test_one_device_alone(monkeypatch):
+    monkeypatch.setattr(replicas, "count", lambda: 2)
+    with pytest.raises(ValueError, match=r"`num_streams` is for one device\\. Received: num_streams=4 for 2"):
+        RNN(3, "gaussian", num_streams=4)
+
+
+def test_scores_of_pieces_begin_each_anew():
+    model = make("rnn")
+    pieces = Pieces([normal(7, 3), normal(5, 3, seed=1)], 2, 3)
+    expected = [model.log_likelihood({key: x for key, x in piece.items() if key != "first"}) for piece in pieces]
+    np.testing.assert_allclose(model.log_likelihood(pieces), np.concatenate(expected), rtol=1e-5)

@@ -13,7 +13,7 @@ import h5py
 import pytest
 
 from zoo import recipes, training
-from zoo.runs import BEST, LAST, METRICS, Run
+from zoo.runs import BEST, LAST, METRICS, Run, training_batches
 
 RECIPE = """
 title = "a test"
@@ -146,3 +146,5 @@ def test_states_that_are_carried_on(tmp_path):
     assert_same(*runs)
     state = [key for key in weights(runs[0].path(LAST)) if key.startswith("kept/")]
     assert len(state) == 4
+    with pytest.raises(recipes.RecipeError, match=r"training\.piece_length: one device trains on pieces"):
+        training_batches(runs[0].recipe, runs[0].load_data().train, replicas=2)

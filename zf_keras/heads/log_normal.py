@@ -4,10 +4,9 @@ import keras
 from keras import ops
 
 from zf_keras import probability
-from zf_keras.heads.gaussian import tempered
-from zf_keras.heads.head import DistributionHead
+from zf_keras.heads.gaussian import GaussianHead
 from zf_keras.heads.registry import output
-from zf_keras.probability import Gaussian, bounded, float32, reparametrized, shifted
+from zf_keras.probability import Gaussian, bounded, float32, shifted
 
 #: Bound of log-variances of the logarithm.
 LOG_VARIANCE = 15.0
@@ -17,7 +16,7 @@ SMALLEST = 1e-37
 
 @output("log_normal")
 @keras.saving.register_keras_serializable("zf_keras")
-class LogNormalHead(DistributionHead):
+class LogNormalHead(GaussianHead):
     """Independent log-normals; parameters [mean, log-variance] of the logarithm, (..., 2 features).
 
     Frames are positive. Log-variances are bounded smoothly at ±15. A temperature multiplies the standard deviation of
@@ -29,16 +28,6 @@ class LogNormalHead(DistributionHead):
     >>> head.log_prob(head(np.zeros((2, 5, 16))), np.ones((2, 5, 3))).shape
     (2, 5)
     """
-
-    uniform_dim = 0
-
-    @property
-    def params_dim(self):
-        return 2 * self.features
-
-    @property
-    def normal_dim(self):
-        return self.features
 
     def _gaussian(self, params):
         """The law of the logarithm."""
@@ -63,7 +52,7 @@ class LogNormalHead(DistributionHead):
         return ops.concatenate([mean, log_variance], axis=-1)
 
     def draw(self, params, normal, uniform, temperature=1.0):
-        return _exp(reparametrized(*tempered(self._gaussian(params), temperature), normal))
+        return _exp(super().draw(params, normal, uniform, temperature))
 
     def mode(self, params):
         mean, log_variance = self._gaussian(params)

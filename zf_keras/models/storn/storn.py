@@ -9,7 +9,7 @@ p(y_t) = f_o(h_t)                             output
 loss = sum_t - log p(y_t) + w KL(q(z_t) || p(z_t))
 """
 
-from typing import Unpack
+from typing import Any, NamedTuple, Unpack
 
 import keras
 from keras import ops
@@ -17,6 +17,11 @@ from keras import ops
 from zf_keras.models.arguments import OfLatent, documented
 from zf_keras.models.latent import LatentModel, LatentSteps
 from zf_keras.probability import reparametrized, standard_normal
+
+
+class Context(NamedTuple):
+    r: Any  # (batch, time, units)
+    last: Any  # the state of the recognition LSTM after the last step
 
 
 @documented(layers="of the recognition network and of the recurrence")
@@ -52,13 +57,13 @@ class STORN(LatentModel):
         self.lstm = self.new_stack("lstm", input_dim + self.latent_dim)
 
     def context(self, x, y, mask, training, state=None):
-        return self.recognition(y, state and state[1], training=training)
+        return Context(*self.recognition(y, state and state[1], training=training))
 
     def step_context(self, context):
-        return context[0]
+        return context.r
 
     def infer(self, x, context, sequences, noise, training, state=None):
-        q, p, z = self.latent_of(noise, context[0])
+        q, p, z = self.latent_of(noise, context.r)
         h, state = self.lstm(ops.concatenate([x, z], axis=-1), state, training=training)
         output = self.head(h)  # p(y_t) = f_o(h_t)
         return self.latent_steps(sequences, output, p, q, z), state
@@ -76,7 +81,7 @@ class STORN(LatentModel):
         return self.recognition.initial_state(batch_size)
 
     def context_state(self, context):
-        return context[1]
+        return context.last
 
     def step(self, weights, state, x, noise, context=None, latent=None):
         q, p, z = self.latent_of(noise, context, latent)
