@@ -141,7 +141,7 @@ def test_refused():
 
 def test_one_device_alone(monkeypatch):
     monkeypatch.setattr(replicas, "count", lambda: 2)
-    with pytest.raises(ValueError, match=r"`num_streams` is for one device\\. Received: num_streams=4 for 2"):
+    with pytest.raises(ValueError, match=r"`num_streams` is for one device\. Received: num_streams=4 for 2"):
         RNN(3, "gaussian", num_streams=4)
 
 
