@@ -10,7 +10,7 @@ from zf_keras.data.sequences import is_arrays, is_concrete, native, sequences_of
 
 
 def values(sequences):
-    return tuple(None if x is None else ops.convert_to_numpy(x) for x in sequences)
+    return tuple(None if x is None else ops.convert_to_numpy(x) for x in sequences[:3])
 
 
 def test_inputs_are_the_targets_a_step_earlier():
