@@ -157,7 +157,9 @@ def end_of_prompt(model, prompt):
 
     def at_last(x):
         index = ops.reshape(last, (-1, *[1] * (len(x.shape) - 1)))
-        return ops.squeeze(ops.take_along_axis(x, ops.broadcast_to(index, (ops.shape(x)[0], 1, *x.shape[2:])), axis=1), 1)
+        return ops.squeeze(
+            ops.take_along_axis(x, ops.broadcast_to(index, (ops.shape(x)[0], 1, *x.shape[2:])), axis=1), 1
+        )
 
     return {key: at_last(x) for key, x in end.items()}
 

@@ -103,7 +103,7 @@ class ConfiguredModel(CheckedModel):
         if word_dropout and not self.tokens:
             raise ValueError(f"`word_dropout` needs a categorical output. Received: word_dropout={word_dropout}.")
         self.cardinalities = check_cardinalities(cardinalities)
-        self.missing = optional(check_choice, "missing", missing, ("skip",))
+        self.missing = None if missing is None else check_choice("missing", missing, ("skip",))
         for name, value in (("missing", missing), ("scaling", scaling)):
             if value is not None and self.tokens:
                 raise ValueError(f"`{name}` is for frames, not for tokens. Received: {name}={value!r}.")
@@ -112,6 +112,8 @@ class ConfiguredModel(CheckedModel):
                 "`missing` is not for models with `num_streams`, whose sequences are in pieces. "
                 f"Received: missing={missing!r}, num_streams={num_streams}."
             )
+        if self.missing:
+            template.check_observed()
         self.scaling = scaling_of(scaling, template)
         self.seed_generator = SeedGenerator(self.seed, name="noise")
 

@@ -28,6 +28,8 @@ class ReadingModel(ConfiguredModel):
         sequences = sequences_of(data, self.start, self.missing is not None)
         scale = None if self.scaling is None else self.scaling.of_sequences(sequences.targets, self._valid(sequences))
         known = self.known(data, ops.shape(sequences.targets)[1], scale)
+        if known is not None and sequences.mask is not None:
+            known = ops.where(ops.expand_dims(sequences.mask, -1), known, 0.0)
         if scale is not None:
             scale = scale * ops.ones_like(sequences.targets)
         sequences = sequences._replace(known=known, scale=scale)
