@@ -99,6 +99,13 @@ def test_docs_of_forecasts():
     assert names["ragged"].shape == (100, 4, 12, 1) and names["sequences"].shape == (4, 60, 1)
 
 
+def test_docs_of_time_series():
+    names = names_of_docs("time_series.md")
+    gaps = np.isnan(names["sales"][:, :48])
+    assert names["forecast"].shape == (100, 32, 24, 1) and (names["lower"] <= names["upper"]).all()
+    assert (names["filled"][:, ~gaps] == names["sales"][:, :48][~gaps]).all() and np.isfinite(names["filled"]).all()
+
+
 def test_docs_of_long_sequences():
     names = names_of_docs("long_sequences.md")
     assert len(names["pieces"]) == 11 and len(names["history"].history["loss"]) == 2

@@ -115,7 +115,8 @@ class DistributionHead(keras.layers.Layer):
 
         Args:
             params: tensor (..., params_dim).
-            values, observed: as for `log_prob`.
+            values: tensor (..., features), as for `log_prob`.
+            observed: bool tensor (..., features), as for `log_prob`.
         """
         return params
 
