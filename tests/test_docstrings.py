@@ -97,6 +97,7 @@ def test_docs_of_forecasts():
     assert names["deciles"].shape == (3, 4, 12, 1) and names["totals"].shape == (100, 4, 1)
     assert len(names["figure"].axes) == 1
     assert names["ragged"].shape == (100, 4, 12, 1) and names["sequences"].shape == (4, 60, 1)
+    assert names["each"].mean() == pytest.approx(names["found"]["crps"]) and names["naive"] > 0
 
 
 def test_docs_of_long_sequences():

@@ -6,6 +6,7 @@ import numpy as np
 from zf_keras import pictures
 from zf_keras.arguments import check_non_negative_int, check_probability
 from zf_keras.extras import optional_import
+from zf_keras.inference.scores import scores
 
 
 class Forecast(np.lib.mixins.NDArrayOperatorsMixin):
@@ -128,6 +129,8 @@ class Forecast(np.lib.mixins.NDArrayOperatorsMixin):
                 raise ValueError(f"`history` must hold {batch} series, as the forecast. Received: {len(history)}.")
             history = history[series]
         return pictures.forecast(self.samples[:, series], history, features)
+
+    scores = scores
 
     def _check_numbers(self, name):
         if self.ndim == 3:
