@@ -78,6 +78,11 @@ def prepared(recipe, args):
 
 
 def prepare(dataset, args, directory, options):
+    from zoo.runs import RunError
+
+    for name, parameter in inspect.signature(dataset.prepare).parameters.items():
+        if parameter.default is parameter.empty and name not in ("source", "directory", *options):
+            raise RunError(f"Say by --set data.{name}=... or in the recipe what {name} the data is prepared with.")
     manifest = dataset.prepare(args.source, directory, on_error=args.on_error, **options)
     print(f"\n{directory}:")
     for split, parts in manifest["splits"].items():

@@ -7,7 +7,7 @@ import numpy as np
 
 from zf_keras.arguments import check_choice, check_positive_int, optional
 from zf_keras.data.padding import padded_size
-from zf_keras.data.shards import OF_WHOLE
+from zf_keras.data.sequences import TIMELESS
 
 
 class Batches:
@@ -158,9 +158,9 @@ class Batches:
         batch = {}
         for key, first in example.items():
             arrays = [sequence[key] for sequence in sequences]
-            shape = (size, *first.shape) if key in OF_WHOLE else (*mask.shape, *first.shape[1:])
+            shape = (size, *first.shape) if key in TIMELESS else (*mask.shape, *first.shape[1:])
             batch[key] = np.zeros(shape, np.result_type(*(arrays or [first])))
-            if arrays and key in OF_WHOLE:
+            if arrays and key in TIMELESS:
                 batch[key][: len(arrays)] = arrays
             elif arrays:
                 batch[key][mask] = np.concatenate(arrays)
@@ -208,7 +208,7 @@ class Batches:
 
     def shape(self, name, x):
         """What is the same in the shapes of all batches like `x`, one of `name`; `None` where they differ."""
-        return (None, x.shape[1] if self.one_length or name in OF_WHOLE else None, *x.shape[2:])
+        return (None, x.shape[1] if self.one_length or name in TIMELESS else None, *x.shape[2:])
 
 
 def lengths_of(sequences):
@@ -217,7 +217,12 @@ def lengths_of(sequences):
         return np.asarray(sequences.lengths)
     if hasattr(sequences, "shape"):
         return np.full(sequences.shape[0], sequences.shape[1])
-    return np.fromiter((len(x["targets"] if isinstance(x, dict) else x) for x in sequences), "int64", len(sequences))
+    return np.fromiter((len(targets_of(sequence)) for sequence in sequences), "int64", len(sequences))
+
+
+def targets_of(sequence):
+    """The targets of a sequence: itself, or of a dict."""
+    return sequence["targets"] if isinstance(sequence, dict) else sequence
 
 
 class Mapped:

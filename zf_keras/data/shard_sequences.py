@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from zf_keras.data.shards import BESIDE, OF_WHOLE
+from zf_keras.data.sequences import COVARIATES, TIMELESS
 
 
 def sequence_arrays(sequence, missing=False):
@@ -34,7 +34,7 @@ def sequence_arrays(sequence, missing=False):
 def frames_of(arrays):
     """Shape and type of a frame, and of what stands beside the targets a dict of these."""
     frames = {
-        key: {"shape": list(array.shape[key not in OF_WHOLE :]), "dtype": array.dtype.name}
+        key: {"shape": list(array.shape[key not in TIMELESS :]), "dtype": array.dtype.name}
         for key, array in arrays.items()
     }
     return frames.pop("targets"), frames
@@ -52,9 +52,9 @@ def _check_finite(name, array, missing=False):
 
 
 def _check_beside(key, array, time):
-    if key not in BESIDE:
-        raise ValueError(f"a sequence may have {', '.join(('targets', *BESIDE))}. Received: {key!r}.")
-    whole = key in OF_WHOLE
+    if key not in COVARIATES:
+        raise ValueError(f"a sequence may have {', '.join(('targets', *COVARIATES))}. Received: {key!r}.")
+    whole = key in TIMELESS
     shaped = array.ndim == 1 if whole else array.ndim == 2 and len(array) == time
     if not shaped or 0 in array.shape or not _is_real(array, tokens=key == "categories"):
         wanted = "(features,)" if whole else f"({time}, features), as many as targets,"

@@ -11,8 +11,9 @@ import numpy as np
 from zf_keras.arguments import check_choice, check_positive_int
 from zf_keras.data.files import check_name, file_state, locked, printable, write_array, write_json
 from zf_keras.data.moments import Moments
+from zf_keras.data.sequences import TIMELESS
 from zf_keras.data.shard_sequences import frames_of, sequence_arrays
-from zf_keras.data.shards import MANIFEST, OF_WHOLE, PROGRESS, read_json
+from zf_keras.data.shards import MANIFEST, PROGRESS, read_json
 from zf_keras.files import disk_full
 
 FORMAT = 1
@@ -229,7 +230,7 @@ class _Writer:
             targets = np.concatenate([sequence["targets"] for sequence in sequences])
             files = {f"{name}.npy": targets}
             for key in self.progress["beside"]:
-                joined = np.stack if key in OF_WHOLE else np.concatenate
+                joined = np.stack if key in TIMELESS else np.concatenate
                 files[f"{name}.{key}.npy"] = joined([sequence[key] for sequence in sequences])
             files[f"{name}.ends.npy"] = np.cumsum([len(sequence["targets"]) for sequence in sequences], dtype="int64")
             checksums = {file: write_array(self.directory / file, array) for file, array in files.items()}

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from zf_keras.data.sequences import TIMELESS
+
 MANIFEST, PROGRESS = "manifest.json", "progress.json"
-#: What stands beside the targets of a sequence: of each step, or of the whole.
-BESIDE = ("covariates", "static", "categories")
-OF_WHOLE = ("static", "categories")
 
 
 def read_json(path):
@@ -114,7 +113,7 @@ class Shards:
         wrong = np.isinf if self.manifest.get("missing") else _not_finite
         if sequence.dtype.kind == "f" and wrong(sequence).any():
             raise ValueError(f"Sequence {index} is not finite. {_damaged(self._paths[shard])}")
-        beside = {key: array[row if key in OF_WHOLE else steps] for key, array in self._beside[shard].items()}
+        beside = {key: array[row if key in TIMELESS else steps] for key, array in self._beside[shard].items()}
         return {"targets": sequence, **beside} if beside else sequence
 
 
@@ -124,7 +123,7 @@ def _not_finite(array):
 
 def count_of(key, shard):
     """Rows that a shard has of what stands beside its targets."""
-    return shard["sequences" if key in OF_WHOLE else "frames"]
+    return shard["sequences" if key in TIMELESS else "frames"]
 
 
 def _holds(count, array, frame):

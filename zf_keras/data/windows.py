@@ -4,7 +4,7 @@ import numpy as np
 
 from zf_keras.arguments import check_positive_int
 from zf_keras.data.batches import lengths_of
-from zf_keras.data.shards import OF_WHOLE
+from zf_keras.data.sequences import TIMELESS
 
 
 class Windows:
@@ -54,4 +54,4 @@ class Windows:
         series = self.series[number]
         if not isinstance(series, dict):
             return series[steps]
-        return {key: value if key in OF_WHOLE else value[steps] for key, value in series.items()}
+        return {key: value if key in TIMELESS else value[steps] for key, value in series.items()}
