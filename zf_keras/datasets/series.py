@@ -26,6 +26,8 @@ A file is read whole; of a folder one file at a time is in memory.
 import contextlib
 from pathlib import Path
 
+import numpy as np
+
 from zf_keras import pictures
 from zf_keras.arguments import check_choice, check_positive_int
 from zf_keras.data.files import file_state
@@ -34,8 +36,8 @@ from zf_keras.data.windows import Windows
 from zf_keras.datasets import calendar as calendars
 from zf_keras.datasets import sources
 from zf_keras.datasets.dataset import Dataset
-from zf_keras.datasets.series_files import LAYOUTS, SUFFIXES, Columns, import_pandas
-from zf_keras.datasets.series_grid import check_frequency
+from zf_keras.datasets.series_files import LAYOUTS, SUFFIXES, Columns, import_pandas, read_series
+from zf_keras.datasets.series_grid import check_frequency, dates_after, on_grid
 from zf_keras.datasets.series_survey import Survey
 from zf_keras.datasets.splits import Splits, load_splits
 
@@ -200,6 +202,72 @@ def load_data(directory, stride=1, verify=False):
     splits = load_splits(directory, "series", verify)
     settings = splits.train.manifest["identity"]["settings"]
     return splits._replace(train=Windows(splits.train, settings["context"] + settings["horizon"], stride))
+
+
+def read(source, manifest):
+    """The series of other files, as those of a data set were read: all their steps, and what is known of the future.
+
+    Args:
+        source: path. A file or a folder, of the layout and columns of the data set.
+        manifest: dict. Of the data set.
+
+    Returns:
+        List of `Series` in the units of the files. Rows after the last value have targets of NaN.
+
+    Raises:
+        FileNotFoundError: there is no file to read.
+        ValueError: names the file, the series and the row of what is not as it should be.
+    """
+    settings, survey = manifest["identity"]["settings"], manifest["survey"]
+    columns = Columns(**{name: settings[name] for name in Columns._fields})
+    source, found = Path(source), {}
+    one = source.is_file()
+    if not source.exists():
+        raise FileNotFoundError(f"`source` {source} does not exist.")
+    for file in [source.name] if one else sources.files(source, SUFFIXES):
+        path = source if one else source / file
+        try:
+            for each in read_series(path, columns, settings["time_zone"]):
+                if each.name in found:
+                    raise ValueError(f"series {each.name!r} is in another file too")
+                found[each.name] = on_grid(each, survey["frequency"], settings["gaps"])
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from error
+    return list(found.values())
+
+
+def ahead(series, settings, survey, horizon):
+    """A series up to `horizon` steps after its last value, with targets of NaN there, and the steps of its values.
+
+    Args:
+        series: `Series`, of `read`.
+        settings: dict. Of the manifest.
+        survey: dict. Likewise.
+        horizon: int.
+
+    Raises:
+        ValueError: it has no value, or its covariates do not reach so far.
+    """
+    known = series.first_and_last()[1]
+    if not known:
+        raise ValueError(f"series {series.name!r} has no value")
+    there = len(series.times) - known
+    if settings["covariates"] and there < horizon:
+        raise ValueError(
+            f"series {series.name!r} has {there} rows after its last value, and its covariates must be known for the "
+            f"{horizon} steps of the forecast: add rows with a blank target"
+        )
+    past, future = series.part(0, known), dates_after(series.times[known - 1], survey["frequency"], horizon)
+    covariates = series.covariates[known : known + horizon] if settings["covariates"] else np.zeros((horizon, 0))
+    targets = np.full((horizon, past.targets.shape[1]), np.nan)
+    return (
+        past._replace(
+            times=past.times.append(future),
+            targets=np.concatenate([past.targets, targets]),
+            covariates=np.concatenate([past.covariates, covariates]),
+        ),
+        known,
+    )
 
 
 def model_arguments(manifest):
