@@ -84,6 +84,7 @@ SLOW = (
     "zoo/test_report.py",
     "zoo/test_resume.py",
     "zoo/test_samples.py",
+    "zoo/test_series.py",
     "zoo/test_speech.py",
     "zoo/test_training.py",
 )

@@ -200,7 +200,7 @@ def run_backtest(args):
     print(f"{run.name}: {len(frame)} forecasts\n")
     print(f"{'':16}{''.join(f'{title:>16}' for title in scores)}")
     for name in scores["model"]:
-        print(f"{name:16}{''.join(f'{found[name]:>16.4g}' if name in found else ' ' for found in scores.values())}")
+        print(f"{name:16}{''.join(f'{found[name]:>16.4g}' for found in scores.values() if name in found)}")
     if frame["seen"].any():
         print(f"\n{int(frame['seen'].sum())} of these are of steps that the run was trained or chosen by.")
     print(f"\n{run.path(BACKTEST)}")

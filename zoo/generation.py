@@ -57,15 +57,15 @@ def drawn(
     manifest = getattr(data.train, "manifest", None)
     if given is not None and not run.dataset.read_prompt:
         raise RunError(f"{run.recipe.values['data']['dataset']} takes no prompt of one's own, but --prompt-steps.")
+    covariates = isinstance(data.test[0], dict)
+    if given is not None and covariates:
+        raise RunError("What follows on a prompt depends on covariates: draw it by `forecast`.")
     prompt = None if given is None else run.dataset.read_prompt(given, manifest)[None]
     if length is None:
         length = int(np.median(lengths_of(data.train))) + (0 if prompt is None else prompt.shape[1])
     if prompt_steps is None:
         prompt_steps = prompt_steps_of(run, model, length)
     check_non_negative("prompt_steps", prompt_steps)
-    covariates = isinstance(data.test[0], dict)
-    if prompt is not None and covariates:
-        raise RunError("What follows on a prompt depends on covariates: draw it by `forecast`.")
     beside = {}
     if prompt is None and (prompt_steps or covariates):
         steps, what = (length, "sequences") if covariates else (prompt_steps, "prompt")

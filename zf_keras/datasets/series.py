@@ -40,6 +40,7 @@ from zf_keras.datasets.series_files import LAYOUTS, SUFFIXES, Columns, import_pa
 from zf_keras.datasets.series_grid import check_frequency, dates_after, on_grid
 from zf_keras.datasets.series_survey import Survey
 from zf_keras.datasets.splits import Splits, load_splits
+from zf_keras.files import whole_file
 
 
 def prepare(
@@ -276,9 +277,54 @@ def model_arguments(manifest):
     return {"cardinalities": sizes} if sizes else {}
 
 
+def read_prompt(given, manifest):
+    """The last steps of a series to be continued, as many as the context of the data set has: (time, targets) float32.
+
+    Args:
+        given: path. Of a file with one series.
+        manifest: dict. Of the data set.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        ValueError: it holds several series, or none, or what is wrong with it.
+    """
+    found = read(given, manifest)
+    if len(found) != 1:
+        raise ValueError(f"{given} must hold one series, to be continued. It holds {len(found)}.")
+    stop = found[0].first_and_last()[1]
+    if not stop:
+        raise ValueError(f"{given} holds no value.")
+    start = max(0, stop - manifest["identity"]["settings"]["context"])
+    return found[0].targets[start:stop].astype("float32")
+
+
+def write_samples(samples, directory, manifest):
+    """Draws generated series: `samples.png`.
+
+    Args:
+        samples: array (count, time, targets).
+        directory: path.
+        manifest: dict. Of the data set.
+
+    Returns:
+        List of the paths written.
+    """
+    path = Path(directory) / "samples.png"
+    with whole_file(path) as partial:
+        figure(samples, manifest).savefig(partial, format="png", dpi=100)
+    return [path]
+
+
 def figure(groups, manifest, columns=None):
     """The series of groups: as `zf_keras.pictures.series`."""
     return pictures.series(groups)
 
 
-DATASET = Dataset(load_data, prepare, model_arguments=model_arguments, figure=figure)
+DATASET = Dataset(
+    load_data,
+    prepare,
+    model_arguments=model_arguments,
+    read_prompt=read_prompt,
+    write_samples=write_samples,
+    figure=figure,
+)
