@@ -100,6 +100,18 @@ def test_docs_of_forecasts():
     assert names["each"].mean() == pytest.approx(names["found"]["crps"]) and names["naive"] > 0
 
 
+def test_docs_of_series(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = names_of_docs("series.md")
+    assert {key: x.shape for key, x in names["data"].test[0].items()} == {
+        "targets": (72, 1),
+        "covariates": (72, 3),
+        "categories": (1,),
+    }
+    assert names["forecast"].shape == (100, 2, 24, 1) and names["cardinalities"] == (2,)
+    assert names["features"].shape == (336, 3) and names["steps"][:, 0].tolist() == pytest.approx([0, 0, np.log(3)])
+
+
 def test_docs_of_long_sequences():
     names = names_of_docs("long_sequences.md")
     assert len(names["pieces"]) == 11 and len(names["history"].history["loss"]) == 2
