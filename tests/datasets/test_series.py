@@ -279,6 +279,9 @@ def test_time_zones(tmp_path):
     assert hours.tolist() == [20, 21, 22, 23, 0, 1, 3, 4, 5, 6, 7, 8, 9]
     one = offsets.assign(ds=[time.isoformat() for time in berlin.tz_convert("UTC")])
     assert prepared(tmp_path, one, "utc")[1]["survey"]["time_zone"] == "UTC"
+    parquet = write(tmp_path / "zoned.parquet", frame.assign(ds=berlin))
+    for zone, expected in ((None, "Europe/Berlin"), ("UTC", "UTC")):
+        assert prepare(parquet, tmp_path / expected, time_zone=zone)["survey"]["time_zone"] == expected
     clocks = frame.assign(ds=pandas.date_range("2024-03-30", periods=72, freq="h"))
     refused(tmp_path, clocks, "row 27: .* comes twice or never in Europe/Berlin", time_zone="Europe/Berlin")
     (tmp_path / "two").mkdir()
