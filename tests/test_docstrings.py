@@ -100,6 +100,11 @@ def test_docs_of_forecasts():
     assert names["each"].mean() == pytest.approx(names["found"]["crps"]) and names["naive"] > 0
 
 
+def test_docs_of_gluonts():
+    found = names_of_docs("gluonts.md")["found"]
+    assert list(found) == ["MASE[0.5]", "mean_weighted_sum_quantile_loss"] and np.isfinite(found.to_numpy()).all()
+
+
 def test_docs_of_long_sequences():
     names = names_of_docs("long_sequences.md")
     assert len(names["pieces"]) == 11 and len(names["history"].history["loss"]) == 2
