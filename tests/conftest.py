@@ -16,6 +16,7 @@ os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_cp
 #: conftest leaves it to JAX.
 ONE_BACKEND = (
     "datasets",
+    "inference/test_conformal.py",
     "inference/test_scores.py",
     "models/test_numpy.py::test_log_likelihood_without_latents",
     "models/test_numpy.py::test_steps",
