@@ -80,12 +80,16 @@ class Own:
     def generate(self, noise, uniform, temperature, prompt=None, prompt_noise=None):
         model, dim = self.model, self.model.noise_dim
         if prompt is None:
-            state, x = model.initial_state(len(noise)), generation.start_frame(model, len(noise))
+            start = prompts.Start(model.initial_state(len(noise)), model.start_frames(len(noise)))
         else:
-            state, x = prompts.state_after(model, prompt, prompt_noise), model.head.as_values(prompt[:, -1])
+            prompt = {"targets": prompt}
+            start = prompts.Start(
+                prompts.state_after(model, prompt, prompt_noise), **prompts.end_of_prompt(model, prompt)
+            )
         frame_noise = (noise[..., dim:], uniform)
         temperature = ops.convert_to_tensor(temperature, "float32")
-        return ops.convert_to_numpy(generation.draw_frames(model, state, x, noise[..., :dim], frame_noise, temperature))
+        drawn = generation.draw_frames(model, start, None, noise[..., :dim], frame_noise, temperature)
+        return ops.convert_to_numpy(drawn)
 
     def steps(self, state, x, y, noise):
         """log p(y | state, x) for given latent noise, and the state after it."""
@@ -316,7 +320,7 @@ def test_onnx_and_litert(name, tmp_path):
     litert = interpreter.get_signature_runner()
     steps = {"onnx": lambda **given: run("generate_step", **given), "litert": lambda **given: litert(**given)}
     for step in steps.values():
-        state, x = named(model.initial_state(2)), ops.convert_to_numpy(generation.start_frame(model, 2))
+        state, x = named(model.initial_state(2)), ops.convert_to_numpy(model.start_frames(2))
         for t in range(6):
             drawn = with_width(noise=noise[:, t], uniform=uniform[:, t], temperature=np.array(0.7, "float32"))
             out = step(**state, x=x, **drawn)

@@ -102,6 +102,20 @@ def test_a_head_that_checks_nothing_accepts_nothing():
         model.fit(2 * X)
 
 
+def test_what_a_head_does_not_define_is_named():
+    params, values = np.zeros((2, 3), "float32"), np.ones((2, 3), "float32")
+    head = Bare(3)
+    np.testing.assert_allclose(head.mean(params), params)
+    head.log_prob(params, values)
+    for call in (head.check_observed, lambda: head.log_prob(params, values, values > 0)):
+        with pytest.raises(NotImplementedError, match=r"Bare must define `log_prob\(params, values, observed=None\)`"):
+            call()
+    with pytest.raises(ValueError, match="A Bare has no scale"):
+        head.at_scale(params, 0, 2)
+    with pytest.raises(NotImplementedError, match="DistributionHead must define `distribution`"):
+        DistributionHead(3).mean(params)
+
+
 def test_a_head_that_does_not_temper_is_drawn_from_at_temperature_1():
     model = RNN(2, Checking(), seed=0)
     model.build((None, None, 3))

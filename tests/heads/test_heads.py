@@ -186,6 +186,18 @@ def test_mode_is_that_of_tfp(name):
     np.testing.assert_array_equal(head.mode(params), head.distribution(params).mode())
 
 
+@pytest.mark.parametrize("name", ["gaussian", "mixture", "bernoulli"])
+def test_mean(name):
+    head, params_dim, *_ = HEADS[name]
+    params = normal(5, 2, params_dim)
+    np.testing.assert_allclose(head.mean(params), head.distribution(params).mean(), rtol=1e-5, atol=1e-6)
+
+
+def test_tokens_have_no_mean():
+    with pytest.raises(ValueError, match="Tokens have no mean"):
+        CategoricalHead(5).mean(normal(2, 5))
+
+
 def test_a_mixture_of_far_components_does_not_underflow():
     """Densities of e^-5000, and a component of no weight."""
     params = np.array([[0.0, -1e4, 100.0, 0.0, 0.0, 0.0], [0.0, 0.0, 100.0, -100.0, 0.0, 0.0]], "float32")

@@ -13,7 +13,7 @@ from zf_keras.heads.poisson import drawn_count
 from zf_keras.probability import expm1, log1p
 
 
-def bounded(x, most=15):
+def bounded(x, most=15.0):
     return most * np.tanh(x / most)
 
 
@@ -23,7 +23,7 @@ def parts(params, count):
 
 def student_t(params):
     location, log_scale, degrees = parts(params, 3)
-    return stats.t(2 + np.logaddexp(0, degrees), location, np.exp(bounded(log_scale)))
+    return stats.t(2 + np.logaddexp(0, degrees), location, np.exp(bounded(log_scale, 30)))
 
 
 def poisson(params):
@@ -67,6 +67,9 @@ class LogisticMixture:
     def cdf(self, y):
         y = np.asarray(y, "float64")[..., None]
         return self.between(-np.inf, np.where(y >= 255, np.inf, np.floor(y) + 0.5))[..., 0]
+
+    def mean(self):
+        return sum(self.between(k + 0.5, np.inf) for k in range(255))
 
     def ppf(self, q):
         return np.searchsorted(self.cdf(np.arange(256)), q).clip(0, 255).astype("float64")
@@ -211,6 +214,16 @@ def test_mode(name):
         draw = head.sample(params, seed)
         assert keras.backend.standardize_dtype(draw.dtype) == mode.dtype.name and draw.shape == mode.shape
         assert (ops.convert_to_numpy(head.log_prob(params, draw)) <= best + slack).all()
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_mean(name):
+    head, law, *_ = LAWS[name]
+    params = 1.5 * normal(300, head.params_dim, seed=2)
+    atol = 2e-3 if name == "logistic_mixture" else 1e-5  # of a step
+    np.testing.assert_allclose(head.mean(params), law(params).mean(), rtol=2e-5, atol=atol)
+    extreme = np.array(LAWS[name][2], "float32")
+    np.testing.assert_allclose(head.mean(extreme), law(extreme).mean(), rtol=1e-4, atol=atol)
 
 
 @pytest.mark.parametrize("name", LAWS)

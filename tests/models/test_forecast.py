@@ -30,9 +30,9 @@ def test_every_path_has_latents_of_its_own(name, monkeypatch):
     states = []
     real = generation.draw_frames
 
-    def draw_frames(model, state, *args):
-        states.append(keras.tree.map_structure(np.asarray, state))
-        return real(model, state, *args)
+    def draw_frames(model, start, *args):
+        states.append(keras.tree.map_structure(np.asarray, start.state))
+        return real(model, start, *args)
 
     monkeypatch.setattr(generation, "draw_frames", draw_frames)
     make(name).forecast(sequences(count=2), horizon=2, num_samples=3, seed=0)

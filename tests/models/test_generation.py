@@ -9,7 +9,6 @@ from tests.models.table import EVERY_OUTPUT, FEATURES, LATENT, LATENT_HERE, PAIR
 from tests.support import normal, path
 from zf_keras import RNN, SRNN, STORN, VRNN, VariationalBiLSTM, ZForcing
 from zf_keras.inference import latents
-from zf_keras.inference.generation import start_frame
 
 K = 1e-3  # small enough that the LSTM is linear
 E = 1e-2  # small enough that a hidden unit, E * input + 1, is linear
@@ -222,15 +221,15 @@ def test_the_likeliest_of_several_draws_is_kept(monkeypatch):
     first, second = x[:2], x[2:, :2]
     drawn, real = [], latents.draw_frames
 
-    def draw_frames(model, state, x, noise, frame_noise, temperature, z, **constants):
-        result = real(model, state, x, noise, frame_noise, temperature, z, **constants)
+    def draw_frames(model, start, known, noise, frame_noise, temperature, z, **constants):
+        result = real(model, start, known, noise, frame_noise, temperature, z, **constants)
         drawn.append([ops.convert_to_numpy(value)[:10, :5] for value in (noise, z, result[0])])
         return result
 
     monkeypatch.setattr(latents, "draw_frames", draw_frames)
     kept = model.interpolate(first, second, num_points=5, decode="sample", seed=2, top_k=3, num_draws=8)
     noise, z, y = map(np.concatenate, zip(*drawn, strict=True))
-    state, inputs, log_probs, of_kept = model.initial_state(len(y)), start_frame(model, len(y)), [], []
+    state, inputs, log_probs, of_kept = model.initial_state(len(y)), model.start_frames(len(y)), [], []
     for t in range(5):
         steps, state = model.step(model.step_weights(), state, model.embed(inputs), noise[:, t], latent=z[:, t])
         logits, inputs = ops.convert_to_numpy(steps.output).astype("float64"), y[:, t]

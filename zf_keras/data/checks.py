@@ -4,13 +4,13 @@ import warnings
 
 import numpy as np
 
-from zf_keras.data.sequences import FIRST, KEYS
+from zf_keras.data.sequences import COVARIATES, FIRST, KEYS
 
 # Past the one float32 overflows once squared; past the other training is slow or diverges.
 TOO_LARGE, LARGE = 1e15, 1e4
 
 
-def check(data, head, features=None, check_inputs=False):
+def check(data, head, features=None, check_inputs=False, missing=None, scaled=False):
     """Raises a `ValueError` that names what is wrong with `data`, or returns nothing.
 
     Args:
@@ -19,6 +19,8 @@ def check(data, head, features=None, check_inputs=False):
         features: dict or `None`. {"inputs": int, "targets": int}: the features that a built model was
             built for.
         check_inputs: bool. Whether the inputs too are scored by a head like `head`.
+        missing: `"skip"` where targets may be missing, NaN or false in `observed`; else `None`.
+        scaled: bool. Whether the model scales what it reads.
     """
     if not isinstance(data, dict):
         data = {"targets": data}
@@ -29,7 +31,7 @@ def check(data, head, features=None, check_inputs=False):
     if data.get("targets") is None and data.get("inputs") is None:
         raise ValueError("Data needs `targets` or `inputs`. Received neither.")
     arrays = {key: _as_array(key, value) for key, value in data.items() if value is not None}
-    frames = {key: value for key, value in arrays.items() if key != "mask"}
+    frames = {key: value for key, value in arrays.items() if key in ("inputs", "targets")}
     mask = arrays.get("mask")
     rank, axes = (2, "(batch, time)") if head.tokens else (3, "(batch, time, features)")
     for key, x in frames.items():
@@ -51,23 +53,111 @@ def check(data, head, features=None, check_inputs=False):
         raise ValueError(f"`inputs` without `targets` need at least 2 steps. Received: shape={batch_and_time}.")
     if mask is not None:
         _check_mask(mask, batch_and_time, least)
-    valid = slice(None) if mask is None else mask.astype(bool)
+    check_beside(arrays, batch_and_time, features, mask)
+    valid = np.ones(batch_and_time, bool) if mask is None else mask.astype(bool)
     for key, x in frames.items():
-        values = x[valid]
-        if np.issubdtype(values.dtype, np.inexact) and not np.isfinite(values).all():
-            where = np.argwhere(~np.isfinite(x) & (True if mask is None else _like(mask, x)))[0]
-            raise ValueError(f"`{key}` holds {x[tuple(where)]} at index {tuple(map(int, where))}.")
+        seen = _observed(arrays, valid, missing) if key == "targets" else _like(valid, x)
+        _check_finite(key, x, seen, missing)
+        values = _whole(x[valid], np.broadcast_to(seen, x.shape)[valid])
+        if values is None:  # nothing is there to be checked
+            continue
         if key == "targets" or "targets" not in frames or head.tokens or check_inputs:
             head.check_values(key, values)
         if not head.tokens:
-            _check_scale(key, values)
+            _check_scale(key, values, scaled)
 
 
-def _check_scale(key, values):
+def _whole(values, seen):
+    """Frames with a value of its column in the place of each that is missing; `None` if a column has none."""
+    if seen.all():
+        return values
+    if not seen.any(axis=0).all():
+        return None
+    return np.where(seen, values, values[seen.argmax(axis=0), np.arange(values.shape[1])])
+
+
+def _check_finite(key, x, seen, missing=None):
+    if not np.issubdtype(x.dtype, np.inexact):
+        return
+    wrong = ~np.isfinite(x) & seen
+    if wrong.any():
+        where = tuple(map(int, np.argwhere(wrong)[0]))
+        hint = ""
+        if np.isnan(x[where]) and key == "targets" and not missing:
+            hint = " For data with gaps make the model with missing='skip'."
+        elif np.isnan(x[where]) and key == "inputs" and missing:
+            hint = " Leave `inputs` out: the model reads its own means in the place of targets that are missing."
+        raise ValueError(f"`{key}` holds {x[where]} at index {where}.{hint}")
+
+
+def _observed(arrays, valid, missing):
+    """Where the targets are scored, in their shape."""
+    targets, observed = arrays["targets"], arrays.get("observed")
+    seen = np.broadcast_to(_like(valid, targets), targets.shape)
+    if observed is not None:
+        if not missing:
+            raise ValueError("`observed` is for models with missing='skip'. Received it for one without.")
+        if observed.shape != targets.shape or not np.isin(observed, (0, 1)).all():
+            raise ValueError(
+                f"`observed` must hold 0 and 1 (or booleans), in the shape of `targets`, {targets.shape}. "
+                f"Received: shape={observed.shape}."
+            )
+        seen = seen & observed.astype(bool)
+    if missing and np.issubdtype(targets.dtype, np.inexact):
+        seen = seen & ~np.isnan(targets)
+    return seen
+
+
+def check_beside(arrays, batch_and_time, features=None, mask=None):
+    """Raises a `ValueError` unless covariates, static numbers and categories are those that a model was built for."""
+    if "observed" in arrays and "targets" not in arrays:
+        raise ValueError("`observed` is of `targets`. Received data without them.")
+    for key in COVARIATES:
+        x, known = arrays.get(key), None if features is None else features.get(key)
+        if x is None:
+            if known:
+                raise ValueError(f"Data must have `{key}`, of {known} columns, which the model was built for.")
+            continue
+        if features is not None and not known:
+            raise ValueError(f"`{key}` must be left out: the model was built without. Received: shape={x.shape}.")
+        leading, axes = batch_and_time, "(batch, time, features)"
+        if key != "covariates":
+            leading, axes = batch_and_time[:1], "(batch, features)"
+        if x.ndim != len(leading) + 1 or x.shape[:-1] != tuple(leading) or not x.shape[-1]:
+            raise ValueError(f"`{key}` must be {axes}, with the axes {tuple(leading)}. Received: shape={x.shape}.")
+        if known and x.shape[-1] != known:
+            raise ValueError(f"`{key}` must have {known} columns, as the model was built for. Received: {x.shape[-1]}.")
+        valid = mask if key == "covariates" and mask is not None else np.ones(leading, bool)
+        _check_finite(key, x, _like(valid, x))
+        if key != "categories":
+            _check_scale(key, x[valid.astype(bool)])
+
+
+def check_categories(data, cardinalities):
+    """Raises a `ValueError` unless the ids of each column of `categories` are those that are embedded."""
+    ids = data.get("categories") if isinstance(data, dict) else None
+    if ids is None:
+        return
+    ids = np.asarray(ids)
+    if len(cardinalities or ()) != ids.shape[-1]:
+        raise ValueError(
+            f"`categories` must have a column for each of `cardinalities`. Received: {ids.shape[-1]} columns, "
+            f"cardinalities={cardinalities}."
+        )
+    for column, count in enumerate(cardinalities):
+        wrong = (ids[:, column] < 0) | (ids[:, column] >= count) | (ids[:, column] % 1 != 0)
+        if wrong.any():
+            raise ValueError(
+                f"`categories` must be integers in [0, {count}) in column {column}. "
+                f"Received: {ids[wrong.argmax(), column]} in row {wrong.argmax()}."
+            )
+
+
+def _check_scale(key, values, scaled=False):
     most = max(values.max(), -float(values.min()), key=float) if values.size else 0
     if float(most) >= TOO_LARGE:
         raise ValueError(f"`{key}` holds {most:.3g} in size, too large for float32: scale it to about 1.")
-    if float(most) >= LARGE:
+    if float(most) >= LARGE and not scaled:
         # Without the value, so that Python shows it once, and not at every batch.
         warnings.warn(
             f"`{key}` holds numbers of more than 1e4: scale it to about 1, or training may diverge.", stacklevel=2
@@ -98,6 +188,8 @@ def is_lagged(data):
     if inputs.shape != targets.shape:
         return False
     equal = inputs.astype("float32") == targets.astype("float32")
+    if np.issubdtype(targets.dtype, np.inexact):
+        equal |= np.isnan(targets)
     if data.get("mask") is not None:
         equal |= ~_like(np.asarray(data["mask"])[:, 1:], equal)
     return bool(equal.all())

@@ -21,9 +21,14 @@ class Moments:
         self.mean += delta * values.size / total
         self.count = total
 
+    @property
+    def std(self):
+        """Of the population."""
+        return float(np.sqrt(self.squares / max(self.count, 1)))
+
     def statistics(self):
-        """Dict of mean and std, of the population."""
-        return {"mean": float(self.mean), "std": float(np.sqrt(self.squares / max(self.count, 1)))}
+        """Dict of mean and std."""
+        return {"mean": float(self.mean), "std": self.std}
 
     def state(self):
         return {"count": int(self.count), "mean": float(self.mean), "squares": float(self.squares)}

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from zf_keras.data.sequences import is_concrete
+from zf_keras.data.sequences import TIMELESS, is_concrete
 
 #: Whether sizes are padded. JAX compiles a program for each; on TensorFlow one takes all.
 PADDED = keras.config.backend() == "jax"
@@ -31,9 +31,11 @@ def padded_time(data, time):
     """A dict of arrays (batch, time, ...) of `time` predicted steps, padded; its mask says which steps are there."""
     if not PADDED:
         return data
-    count, known = next(iter(data.values())).shape[:2]  # one step more than are predicted, where inputs alone are given
+    # One step more than are predicted, where inputs alone are given.
+    count, known = next(x for key, x in data.items() if key not in TIMELESS).shape[:2]
     mask = data["mask"].astype(bool) if "mask" in data else np.ones((count, known), bool)
-    return {key: padded_to(x, count, known - time + padded_size(time)) for key, x in {**data, "mask": mask}.items()}
+    sizes = count, known - time + padded_size(time)
+    return {key: x if key in TIMELESS else padded_to(x, *sizes) for key, x in {**data, "mask": mask}.items()}
 
 
 def padded_to(x, *sizes):

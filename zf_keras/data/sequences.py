@@ -1,6 +1,6 @@
-"""Sequences: what every model makes of an array or {"inputs", "targets", "mask"}.
+"""Sequences: what every model makes of an array or a dict with the keys `KEYS`.
 
-targets y_t = s_t, inputs x_t = s_{t-1}, x_1 a start frame of zeros or the start token.
+targets y_t = s_t, inputs x_t = s_{t-1}, x_1 a start frame or the start token.
 """
 
 from typing import Any, NamedTuple
@@ -9,27 +9,41 @@ import keras
 import numpy as np
 from keras import ops
 
-KEYS = ("inputs", "targets", "mask")
+KEYS = ("inputs", "targets", "mask", "observed", "covariates", "static", "categories")
+#: What a sequence has beside its frames, known in the future too: read, and not scored.
+COVARIATES = ("covariates", "static", "categories")
 #: Of pieces of streams: (batch,) bool, true where a row does not go on from that of the batch before.
 FIRST = "first"
+#: Keys of what has no axis of time.
+TIMELESS = ("static", "categories", FIRST)
 
 
 class Sequences(NamedTuple):
     inputs: Any  # x (batch, time, features) or tokens (batch, time)
     targets: Any  # y, likewise
     mask: Any  # (batch, time) bool, or None where every step is valid
+    known: Any = None  # (batch, time, known_dim), what is read beside x_t and y_t; None for nothing
+    scale: Any = None  # (batch, time, features), what each sequence is divided by; None where all are alike
+    observed: Any = None  # (batch, time, features) bool, of the targets; None where no value may be missing
+    inputs_observed: Any = None  # likewise, of the inputs
 
 
-def sequences_of(data, start_token=0):
-    """Inputs, targets and mask of `data`, as tensors, with what is left out filled in.
+def sequences_of(data, start=0, missing=False):
+    """`Sequences` of `data`, as tensors, with inputs, targets and mask as far as they are left out filled in.
 
     Without "inputs" they are the targets a step later. Without "targets" the first frame is known:
     y_t is the next of the inputs, and there is one step less.
     Padded steps become zeros, so that whatever stands there reaches nothing.
+
+    Args:
+        data: array or dict.
+        start: x_1 where it is not known, and what stands in the place of missing values: a token, or a number or
+            tensor (features,).
+        missing: bool. Whether values of the targets may be missing: NaN, or false in "observed".
     """
     if not isinstance(data, dict):
         data = {"targets": data}
-    inputs, targets, mask = (data.get(key) for key in KEYS)
+    inputs, targets, mask = (data.get(key) for key in ("inputs", "targets", "mask"))
     if mask is not None:
         mask = ops.cast(mask, "bool")
     if targets is None:
@@ -37,11 +51,29 @@ def sequences_of(data, start_token=0):
         inputs = ops.convert_to_tensor(inputs)[:, :-1]
         mask = None if mask is None else mask[:, 1:]
     targets = _zero_padding(ops.convert_to_tensor(targets), mask)
+    observed = inputs_observed = None
+    if missing:
+        observed = _observed(targets, data.get("observed"), mask)
+        targets = ops.where(observed, targets, ops.cast(start, targets.dtype))
     if inputs is None:
-        start = start_token if len(targets.shape) == 2 else 0
-        inputs = ops.concatenate([ops.full_like(targets[:, :1], start), targets[:, :-1]], axis=1)
+        first = ops.zeros_like(targets[:, :1]) + ops.cast(start, targets.dtype)
+        inputs = ops.concatenate([first, targets[:, :-1]], axis=1)
+        if missing:
+            inputs_observed = ops.concatenate([ops.ones_like(observed[:, :1]), observed[:, :-1]], axis=1)
+    elif missing:
+        inputs_observed = ops.ones_like(inputs, dtype="bool")
     inputs = _zero_padding(ops.convert_to_tensor(inputs), mask)
-    return Sequences(inputs, targets, mask)
+    return Sequences(inputs, targets, mask, observed=observed, inputs_observed=inputs_observed)
+
+
+def _observed(targets, given, mask):
+    """Where a value is there, (batch, time, features); padded steps miss nothing."""
+    observed = ops.logical_not(ops.isnan(targets))
+    if given is not None:
+        observed = ops.logical_and(observed, ops.cast(given, "bool"))
+    if mask is not None:
+        observed = ops.logical_or(observed, ops.logical_not(ops.expand_dims(mask, -1)))
+    return observed
 
 
 def _zero_padding(x, mask):

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from zf_keras.data.sequences import COVARIATES, TIMELESS
+
 #: What only says how much noise to draw.
 COUNTS = ("batch_size", "length", "horizon", "num_samples")
 
@@ -35,6 +37,16 @@ class Endpoint(NamedTuple):
 def spec_of_frames(model, name, *axes):
     """Spec of inputs or targets with leading `axes`."""
     return tf.TensorSpec(axes, tf.int32) if model.tokens else spec_of_floats(*axes, model.features[name])
+
+
+def specs_of_covariates(model, *axes):
+    """Specs of what a model reads beside its frames; covariates with leading `axes`."""
+    sizes = {key: model.features[key] for key in COVARIATES if key in model.features}
+    dtypes = {"categories": tf.int32}
+    return {
+        key: tf.TensorSpec(((None,) if key in TIMELESS else axes) + (size,), dtypes.get(key, tf.float32))
+        for key, size in sizes.items()
+    }
 
 
 def spec_of_floats(*shape):

@@ -54,8 +54,11 @@ def _example(model, specs, size):
             value = rng.integers(0, model.head.num_classes if model.tokens else 2, shape)
         elif name == "mask":
             value = np.arange(shape[1]) <= np.arange(1, 1 + shape[0])[:, None]
+        elif name == "categories":
+            value = rng.integers(0, min(model.cardinalities), shape)
         else:
-            value = rng.uniform(0.5, 1.0, shape) if name in ("uniform", "temperature") else rng.normal(size=shape)
+            positive = name in ("uniform", "temperature", "scale")
+            value = rng.uniform(0.5, 1.0, shape) if positive else rng.normal(size=shape)
         values[name] = np.asarray(value, spec.dtype.as_numpy_dtype)
     if "noise" in values and values["noise"].ndim == 4:  # (batch, num_samples, time, noise_dim)
         time = values["targets"].shape[1]

@@ -139,7 +139,7 @@ def _write(model, folder, format):
     description = {
         "model": type(model).__name__,
         "format": format,
-        "start": model.start_token if model.tokens else 0.0,
+        "start": ops.convert_to_numpy(model.start).tolist(),
         "endpoints": {name: described(endpoint, outputs[name], format) for name, endpoint in table.items()},
     }
     (folder / "endpoints.json").write_text(json.dumps(description, indent=1) + "\n")

@@ -98,7 +98,7 @@ def _signature(endpoint, run):
 
 def _checks(model, given):
     """Assertions on what is computed with: a message in the place of a NaN."""
-    mask, checks = given.get("mask"), []
+    mask, checks = given.get("mask", given.get("prompt_mask")), []
 
     def check(right, message):
         checks.append(tf.debugging.Assert(tf.reduce_all(right), [message]))
@@ -118,10 +118,15 @@ def _checks(model, given):
         if model.tokens:
             check((x >= 0) & (x < model.head.num_classes), f"{name} must be tokens in [0, {model.head.num_classes}).")
         elif isinstance(model.head, BernoulliHead) and name in ("targets", "prompt", "y"):
-            check((x == 0) | (x == 1), f"{name} must be 0 or 1.")
+            missing = tf.math.is_nan(x) if model.missing else False
+            check((x == 0) | (x == 1) | missing, f"{name} must be 0 or 1.")
+        elif model.missing and name in ("targets", "prompt", "y"):
+            check(~tf.math.is_inf(x), f"{name} must be finite, or NaN where it is missing.")
         else:
             check(tf.math.is_finite(x), f"{name} must be finite.")
-    for name in ("noise", "prompt_noise", "uniform", "state"):
+    if "categories" in given:
+        check((given["categories"] >= 0) & (given["categories"] < model.cardinalities), "categories must be known ids.")
+    for name in ("noise", "prompt_noise", "uniform", "state", "covariates", "static", "scale"):
         for x in tf.nest.flatten(given.get(name, [])):
             check(tf.math.is_finite(x), f"{name} must be finite.")
     if "temperature" in given:

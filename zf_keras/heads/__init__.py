@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 
-from zf_keras.heads.head import DistributionHead
+from zf_keras.heads.head import DistributionHead, IndependentHead
 from zf_keras.heads.registry import get_head, without_void
 
 for _module in pkgutil.iter_modules(__path__):

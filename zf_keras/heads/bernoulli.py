@@ -4,14 +4,14 @@ import keras
 from keras import ops
 
 from zf_keras import probability
-from zf_keras.heads.head import DistributionHead
+from zf_keras.heads.head import IndependentHead
 from zf_keras.heads.registry import output
 from zf_keras.probability import float32
 
 
 @output("bernoulli")
 @keras.saving.register_keras_serializable("zf_keras")
-class BernoulliHead(DistributionHead):
+class BernoulliHead(IndependentHead):
     """Independent Bernoullis; parameters are the logits, (..., features). Frames are 0 or 1.
 
     Example:
@@ -33,9 +33,6 @@ class BernoulliHead(DistributionHead):
         bernoulli = probability.tfd.Bernoulli(logits=float32(params), dtype="float32")
         return probability.tfd.Independent(bernoulli, reinterpreted_batch_ndims=1)
 
-    def log_prob(self, params, values):
-        return ops.sum(self.log_prob_by_feature(params, values), axis=-1)
-
     def log_prob_by_feature(self, params, values):
         logits, values = float32(params), float32(values)
         return -(values * ops.softplus(-logits) + (1 - values) * ops.softplus(logits))
@@ -48,6 +45,9 @@ class BernoulliHead(DistributionHead):
 
     def mode(self, params):
         return float32(params > 0)
+
+    def mean(self, params):
+        return ops.sigmoid(float32(params))
 
     def check_values(self, name, values):
         outside = (values != 0) & (values != 1)

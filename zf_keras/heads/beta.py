@@ -5,7 +5,7 @@ from keras import ops
 
 from zf_keras import gamma, probability
 from zf_keras.gamma import log_gamma_draw, stirling_rest
-from zf_keras.heads.head import DistributionHead
+from zf_keras.heads.head import IndependentHead
 from zf_keras.heads.registry import output
 from zf_keras.probability import bounded, float32, log1p
 
@@ -17,7 +17,7 @@ LEAST, GREATEST = 1e-37, 1 - 2.0**-24
 
 @output("beta")
 @keras.saving.register_keras_serializable("zf_keras")
-class BetaHead(DistributionHead):
+class BetaHead(IndependentHead):
     """Independent betas; parameters [logit of the mean, log-concentration], (..., 2 features).
 
     Frames are in (0, 1). The concentration is a + b, where the density is as y^(a - 1) (1 - y)^(b - 1). Both parameters
@@ -59,9 +59,6 @@ class BetaHead(DistributionHead):
     def distribution(self, params):
         return probability.tfd.Independent(probability.tfd.Beta(*self._powers(params)), reinterpreted_batch_ndims=1)
 
-    def log_prob(self, params, values):
-        return ops.sum(self.log_prob_by_feature(params, values), axis=-1)
-
     def log_prob_by_feature(self, params, values):
         log_mean, log_rest, log_concentration = self._split(params)
         a, b = self._powers(params)
@@ -85,6 +82,9 @@ class BetaHead(DistributionHead):
         inside = rising / ops.maximum(rising + falling, LEAST)
         low, high = (self.log_prob_by_feature(params, ops.full_like(a, x)) for x in (LEAST, GREATEST))
         return ops.clip(ops.where(rising + falling > 0, inside, float32(high > low)), LEAST, GREATEST)
+
+    def mean(self, params):
+        return ops.exp(self._split(params)[0])
 
     def check_values(self, name, values):
         outside = (values <= 0) | (values >= 1)

@@ -6,7 +6,7 @@ from keras import ops
 
 from zf_keras import probability
 from zf_keras.arguments import check_size
-from zf_keras.heads.head import DistributionHead, drawn_index
+from zf_keras.heads.head import DistributionHead, drawn_index, where_observed
 from zf_keras.heads.registry import output
 from zf_keras.probability import float32
 
@@ -41,9 +41,10 @@ class CategoricalHead(DistributionHead):
     def distribution(self, params):
         return probability.tfd.Categorical(logits=float32(params))
 
-    def log_prob(self, params, values):
+    def log_prob(self, params, values, observed=None):
         chosen = ops.one_hot(self.as_values(values), self.num_classes) > 0
-        return ops.sum(ops.where(chosen, ops.log_softmax(float32(params), axis=-1), 0.0), axis=-1)
+        log_probs = ops.sum(ops.where(chosen, ops.log_softmax(float32(params), axis=-1), 0.0), axis=-1)
+        return where_observed(log_probs, observed)
 
     def at_temperature(self, params, temperature):
         return float32(params) / temperature
@@ -74,6 +75,9 @@ class CategoricalHead(DistributionHead):
 
     def mode(self, params):
         return ops.cast(ops.argmax(params, axis=-1), "int32")
+
+    def mean(self, params):
+        raise ValueError("Tokens have no mean: ask a categorical output for its mode, or for draws.")
 
     def as_values(self, values):
         return ops.cast(values, "int32")

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from zf_keras.heads.head import DistributionHead
+from zf_keras.heads.head import IndependentHead
 from zf_keras.heads.registry import output
 from zf_keras.probability import Gaussian, float32, reparametrized
 
@@ -13,9 +13,15 @@ def tempered(gaussian, temperature):
     return Gaussian(gaussian.mean, gaussian.log_variance + 2 * ops.log(float32(temperature)))
 
 
+def scaled(gaussian, shift, scale):
+    """The Gaussian of shift + scale * y."""
+    scale = float32(scale)
+    return Gaussian(float32(shift) + scale * gaussian.mean, gaussian.log_variance + 2 * ops.log(scale))
+
+
 @output("gaussian")
 @keras.saving.register_keras_serializable("zf_keras")
-class GaussianHead(DistributionHead):
+class GaussianHead(IndependentHead):
     """Diagonal Gaussian; parameters [mean, log-variance], (..., 2 features).
 
     Example:
@@ -26,6 +32,7 @@ class GaussianHead(DistributionHead):
     """
 
     uniform_dim = 0
+    scales = "affine"
 
     @property
     def params_dim(self):
@@ -41,9 +48,6 @@ class GaussianHead(DistributionHead):
     def distribution(self, params):
         return self._gaussian(params).distribution()
 
-    def log_prob(self, params, values):
-        return self._gaussian(params).log_prob(values)
-
     def log_prob_by_feature(self, params, values):
         return self._gaussian(params).log_prob_by_feature(values)
 
@@ -55,6 +59,12 @@ class GaussianHead(DistributionHead):
 
     def mode(self, params):
         return self._gaussian(params).mean
+
+    def mean(self, params):
+        return self._gaussian(params).mean
+
+    def at_scale(self, params, shift, scale):
+        return ops.concatenate(scaled(self._gaussian(params), shift, scale), axis=-1)
 
     def check_values(self, name, values):
         """Every number is accepted."""

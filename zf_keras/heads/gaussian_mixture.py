@@ -5,8 +5,8 @@ from keras import ops
 
 from zf_keras import probability
 from zf_keras.arguments import check_size
-from zf_keras.heads.gaussian import tempered
-from zf_keras.heads.head import DistributionHead, drawn_index
+from zf_keras.heads.gaussian import scaled, tempered
+from zf_keras.heads.head import DistributionHead, drawn_index, where_observed
 from zf_keras.heads.registry import output
 from zf_keras.probability import Gaussian, float32, reparametrized
 
@@ -31,6 +31,7 @@ class GaussianMixtureHead(DistributionHead):
     """
 
     uniform_dim = 1
+    scales = "affine"
 
     def __init__(self, features=None, num_components=20, hidden_units=None, **kwargs):
         super().__init__(features, hidden_units, **kwargs)
@@ -56,21 +57,28 @@ class GaussianMixtureHead(DistributionHead):
         logits, components = self._split(params)
         return probability.tfd.MixtureSameFamily(probability.tfd.Categorical(logits=logits), components.distribution())
 
-    def log_prob(self, params, values):
-        logits, components = self._split(params)
-        log_probs = components.log_prob(ops.expand_dims(float32(values), -2))
+    def log_prob(self, params, values, observed=None):
+        logits, log_probs = self._log_probs(params, where_observed(values, observed))
+        observed = None if observed is None else ops.expand_dims(observed, -2)
+        log_probs = ops.sum(where_observed(log_probs, observed), axis=-1)
         return ops.logsumexp(ops.log_softmax(logits, axis=-1) + log_probs, axis=-1)
 
     def log_prob_by_feature(self, params, values):
-        logits, components = self._split(params)
-        log_probs = components.log_prob_by_feature(ops.expand_dims(float32(values), -2))
+        logits, log_probs = self._log_probs(params, values)
         return ops.logsumexp(ops.expand_dims(ops.log_softmax(logits, axis=-1), -1) + log_probs, axis=-2)
+
+    def _log_probs(self, params, values):
+        """Logits (..., K), and log p of each feature by each component, (..., K, features)."""
+        logits, components = self._split(params)
+        return logits, components.log_prob_by_feature(ops.expand_dims(float32(values), -2))
 
     def at_temperature(self, params, temperature):
         logits, components = self._split(params)
+        return self._joined(logits / temperature, tempered(components, temperature))
+
+    def _joined(self, logits, components):
         flat = (*ops.shape(logits)[:-1], self.num_components * self.features)
-        components = (ops.reshape(x, flat) for x in tempered(components, temperature))
-        return ops.concatenate([logits / temperature, *components], axis=-1)
+        return ops.concatenate([logits, *(ops.reshape(x, flat) for x in components)], axis=-1)
 
     def draw(self, params, normal, uniform, temperature=1.0):
         logits, components = self._split(params)
@@ -82,6 +90,15 @@ class GaussianMixtureHead(DistributionHead):
         logits, components = self._split(params)
         peaks = logits - 0.5 * ops.sum(components.log_variance, axis=-1)
         return self._component(components, ops.argmax(peaks, axis=-1)).mean
+
+    def mean(self, params):
+        logits, components = self._split(params)
+        return ops.sum(ops.expand_dims(ops.softmax(logits, axis=-1), -1) * components.mean, axis=-2)
+
+    def at_scale(self, params, shift, scale):
+        logits, components = self._split(params)
+        shift, scale = (x if ops.ndim(x) == 0 else ops.expand_dims(x, -2) for x in (shift, scale))
+        return self._joined(logits, scaled(components, shift, scale))
 
     def _component(self, components, index):
         """The Gaussian, (..., features), of one component. index: (...)."""

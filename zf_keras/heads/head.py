@@ -1,5 +1,6 @@
 """What the heads share."""
 
+import inspect
 import numbers
 
 import keras
@@ -17,9 +18,10 @@ class DistributionHead(keras.layers.Layer):
 
     A head defines `params_dim`, how many parameters a step has; `distribution(params)`, the TFP distribution; and
     `check_values(name, values)`, which values it can score. With `at_temperature` it can be drawn from at other
-    temperatures than 1. The defaults of `log_prob`, `draw` and `mode` ask TFP; a head whose density is in `keras.ops`
-    defines them instead (log-gammas are in `zf_keras/gamma.py`). TFP's sampling draws other frames on each backend, and
-    can be exported to a SavedModel only.
+    temperatures than 1; with `scales` and `at_scale`, in other units. The defaults of `log_prob`, `draw`, `mode` and
+    `mean` ask TFP; a head whose density is in `keras.ops` defines them instead (log-gammas are in `zf_keras/gamma.py`).
+    TFP's sampling draws other frames on each backend, and can be exported to a SavedModel only. A head whose features
+    are independent is an `IndependentHead`, which defines `log_prob_by_feature` alone.
     With the decorator `zf_keras.heads.registry.output` it has a name that a model's `output` may be.
 
     Args:
@@ -38,6 +40,9 @@ class DistributionHead(keras.layers.Layer):
     tokens = False
     #: Uniform numbers that `draw` takes.
     uniform_dim = 2
+    #: Which shift + scale * y has a distribution of this kind too: `"affine"`, any of a positive scale; `"positive"`, a
+    #: positive scale without a shift; `None`, none. Those have `at_scale`.
+    scales = None
 
     def __init__(self, features=None, hidden_units=None, **kwargs):
         super().__init__(**kwargs)
@@ -81,11 +86,29 @@ class DistributionHead(keras.layers.Layer):
 
     def distribution(self, params):
         """TFP distribution of a frame, from parameters (..., params_dim), in float32."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define `distribution`, or each method that it is for.")
 
-    def log_prob(self, params, values):
-        """log p(values) in nats, (...), summed over features."""
+    def log_prob(self, params, values, observed=None):
+        """log p(values) in nats, (...), or of the observed features of each frame alone.
+
+        Args:
+            params: tensor (..., params_dim).
+            values: tensor (..., features), or tokens (...). Any finite number where it is not observed.
+            observed: bool tensor, of the shape of `values`, or `None`. Where it is false, the feature is marginalised.
+                Defaults to `None`, all are observed.
+        """
+        if observed is not None:
+            self.check_observed()
         return self.distribution(params).log_prob(self.as_values(values))
+
+    def check_observed(self):
+        """Raises a `NotImplementedError` unless `log_prob` takes `observed`."""
+        own = type(self).log_prob
+        if own is DistributionHead.log_prob or "observed" not in inspect.signature(own).parameters:
+            raise NotImplementedError(
+                f"{type(self).__name__} must define `log_prob(params, values, observed=None)` to score frames with "
+                "missing values."
+            )
 
     def log_prob_by_feature(self, params, values):
         """log p of each feature by itself, whatever the others are, in nats, (..., features)."""
@@ -122,6 +145,10 @@ class DistributionHead(keras.layers.Layer):
         """The most probable frame, (..., features), in the dtype of `sample`."""
         return self.distribution(params).mode()
 
+    def mean(self, params):
+        """E[y_t], (..., features), in float32."""
+        return float32(self.distribution(params).mean())
+
     def at_temperature(self, params, temperature):
         """Parameters of the tempered distribution. A head that does not define it knows temperature 1 alone."""
         self.check_temperature(temperature)
@@ -134,6 +161,16 @@ class DistributionHead(keras.layers.Layer):
                 f"`temperature` must be 1 for a {type(self).__name__}, which does not define `at_temperature`. "
                 f"Received: temperature={temperature}."
             )
+
+    def at_scale(self, params, shift, scale):
+        """Parameters of the distribution of shift + scale * y, where y has `params`; `scales` says which there are.
+
+        Args:
+            params: tensor (..., params_dim).
+            shift: number or tensor that broadcasts to (..., features). 0 where `scales` is `"positive"`.
+            scale: positive number or tensor that broadcasts to (..., features).
+        """
+        raise ValueError(f"A {type(self).__name__} has no scale: shift + scale * y is not of its kind.")
 
     def as_values(self, values):
         """The dtype in which frames are scored."""
@@ -149,6 +186,26 @@ class DistributionHead(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "features": self.features, "hidden_units": self.hidden_units}
+
+
+class IndependentHead(DistributionHead):
+    """A head whose features are independent, given the parameters: `log_prob` is the sum of `log_prob_by_feature`."""
+
+    def log_prob(self, params, values, observed=None):
+        log_probs = self.log_prob_by_feature(params, where_observed(values, observed))
+        return ops.sum(where_observed(log_probs, observed), axis=-1)
+
+
+def where_observed(x, observed):
+    """0, which every head scores with a finite gradient, where x is not observed."""
+    return x if observed is None else ops.where(observed, float32(x), 0.0)
+
+
+def log_without_shift(shift, scale):
+    """log(scale), for heads of positive numbers; NaN, or an error as far as it is known now, unless the shift is 0."""
+    if isinstance(shift, numbers.Real) and shift != 0:
+        raise ValueError(f"`shift` must be 0 for a head of positive numbers. Received: shift={shift}.")
+    return ops.where(ops.equal(shift, 0), ops.log(float32(scale)), float("nan"))
 
 
 def drawn_index(logits, uniform):

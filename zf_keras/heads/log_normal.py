@@ -5,6 +5,7 @@ from keras import ops
 
 from zf_keras import probability
 from zf_keras.heads.gaussian import GaussianHead
+from zf_keras.heads.head import log_without_shift
 from zf_keras.heads.registry import output
 from zf_keras.probability import Gaussian, bounded, float32, shifted
 
@@ -29,6 +30,8 @@ class LogNormalHead(GaussianHead):
     (2, 5)
     """
 
+    scales = "positive"
+
     def _gaussian(self, params):
         """The law of the logarithm."""
         mean, log_variance = ops.split(float32(params), 2, axis=-1)
@@ -38,9 +41,6 @@ class LogNormalHead(GaussianHead):
         mean, log_variance = self._gaussian(params)
         log_normal = probability.tfd.LogNormal(mean, ops.exp(0.5 * log_variance))
         return probability.tfd.Independent(log_normal, reinterpreted_batch_ndims=1)
-
-    def log_prob(self, params, values):
-        return ops.sum(self.log_prob_by_feature(params, values), axis=-1)
 
     def log_prob_by_feature(self, params, values):
         log_values = ops.log(ops.maximum(float32(values), SMALLEST))  # padding is 0
@@ -57,6 +57,14 @@ class LogNormalHead(GaussianHead):
     def mode(self, params):
         mean, log_variance = self._gaussian(params)
         return _exp(mean - ops.exp(log_variance))
+
+    def mean(self, params):
+        mean, log_variance = self._gaussian(params)
+        return _exp(mean + 0.5 * ops.exp(log_variance))
+
+    def at_scale(self, params, shift, scale):
+        mean, log_variance = ops.split(float32(params), 2, axis=-1)
+        return ops.concatenate([mean + log_without_shift(shift, scale), log_variance], axis=-1)
 
     def check_values(self, name, values):
         outside = values <= 0

@@ -7,7 +7,7 @@ from keras import ops
 
 from zf_keras import probability
 from zf_keras.arguments import check_size
-from zf_keras.heads.head import DistributionHead, drawn_index
+from zf_keras.heads.head import DistributionHead, drawn_index, where_observed
 from zf_keras.heads.registry import output
 from zf_keras.probability import expm1, float32, log1p
 
@@ -73,9 +73,11 @@ class LogisticMixtureHead(DistributionHead):
         steps = tfd.QuantizedDistribution(tfd.Logistic(means - 0.5, ops.exp(log_scales)), 0.0, self._greatest)
         return tfd.MixtureSameFamily(tfd.Categorical(logits=logits), tfd.Independent(steps, 1))
 
-    def log_prob(self, params, values):
+    def log_prob(self, params, values, observed=None):
         logits, means, log_scales = self._split(params)
-        log_probs = self._log_probs(means, log_scales, ops.expand_dims(float32(values), -2))
+        values = ops.expand_dims(float32(where_observed(values, observed)), -2)
+        observed = None if observed is None else ops.expand_dims(observed, -2)
+        log_probs = where_observed(self._log_probs(means, log_scales, values), observed)
         return ops.logsumexp(ops.log_softmax(logits, axis=-1) + ops.sum(log_probs, axis=-1), axis=-1)
 
     def log_prob_by_feature(self, params, values):
@@ -115,6 +117,17 @@ class LogisticMixtureHead(DistributionHead):
             frames, peaks = ops.where(log_probs > peaks, edges, frames), ops.maximum(peaks, log_probs)
         best = ops.argmax(logits + ops.sum(peaks, axis=-1), axis=-1)
         return self._component(best, frames)[0]
+
+    def mean(self, params):
+        logits, means, log_scales = self._split(params)
+        # The sum over steps of the probability of being above: an integral, and the first correction at its ends.
+        scales, most = ops.exp(log_scales), self._greatest
+        low, width = (means - most) / scales, most / scales
+        narrow = log1p(ops.sigmoid(low) * expm1(ops.minimum(width, 1.0)))
+        above = ops.where(width < 1, narrow, ops.softplus(means / scales) - ops.softplus(low))
+        densities = [ops.sigmoid(x) * ops.sigmoid(-x) / scales for x in (low, means / scales)]
+        means = scales * above + (densities[0] - densities[1]) / 24
+        return ops.sum(ops.expand_dims(ops.softmax(logits, axis=-1), -1) * means, axis=-2)
 
     def _component(self, index, *parameters):
         """Parameters (..., features) of one component. index: (...)."""

@@ -5,10 +5,10 @@ from keras import ops
 
 from zf_keras import gamma, probability
 from zf_keras.gamma import log_gamma_draw, stirling_rest
-from zf_keras.heads.head import DistributionHead
+from zf_keras.heads.head import IndependentHead, log_without_shift
 from zf_keras.heads.poisson import LOG_RATE, check_counts, drawn_count
 from zf_keras.heads.registry import output
-from zf_keras.probability import bounded, expm1, float32, log1p
+from zf_keras.probability import bounded, expm1, float32, log1p, shifted
 
 #: Bound of the logarithm of the dispersion.
 LOG_DISPERSION = 10.0
@@ -21,7 +21,7 @@ def _log1p_or(x, direct):
 
 @output("negative_binomial")
 @keras.saving.register_keras_serializable("zf_keras")
-class NegativeBinomialHead(DistributionHead):
+class NegativeBinomialHead(IndependentHead):
     """Independent negative binomials; parameters [log-mean, log-dispersion], (..., 2 features).
 
     The variance is mean + dispersion * mean^2; a Poisson's at a dispersion of 0. Log-means are bounded smoothly at ±15,
@@ -37,6 +37,7 @@ class NegativeBinomialHead(DistributionHead):
     """
 
     tempers = False
+    scales = "positive"
 
     @property
     def params_dim(self):
@@ -60,9 +61,6 @@ class NegativeBinomialHead(DistributionHead):
         size, logits = ops.exp(-log_dispersion), log_mean + log_dispersion
         negative_binomial = probability.tfd.NegativeBinomial(size, logits=logits, require_integer_total_count=False)
         return probability.tfd.Independent(negative_binomial, reinterpreted_batch_ndims=1)
-
-    def log_prob(self, params, values):
-        return ops.sum(self.log_prob_by_feature(params, values), axis=-1)
 
     def log_prob_by_feature(self, params, values):
         (log_mean, log_dispersion), counts = self._split(params), float32(values)
@@ -95,6 +93,15 @@ class NegativeBinomialHead(DistributionHead):
     def mode(self, params):
         log_mean, log_dispersion = self._split(params)
         return ops.floor(ops.exp(log_mean) * ops.maximum(1 - ops.exp(log_dispersion), 0.0))
+
+    def mean(self, params):
+        return ops.exp(self._split(params)[0])
+
+    def at_scale(self, params, shift, scale):
+        """A negative binomial of the scaled mean and the same dispersion (DeepAR, Salinas et al. 2020)."""
+        log_mean, log_dispersion = ops.split(float32(params), 2, axis=-1)
+        log_mean = shifted(log_mean, log_without_shift(shift, scale), LOG_RATE)
+        return ops.concatenate([log_mean, log_dispersion], axis=-1)
 
     def check_values(self, name, values):
         check_counts("negative_binomial", name, values)

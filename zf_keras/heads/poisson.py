@@ -5,9 +5,9 @@ from keras import ops
 
 from zf_keras import probability
 from zf_keras.gamma import stirling_rest
-from zf_keras.heads.head import DistributionHead, drawn_index
+from zf_keras.heads.head import IndependentHead, drawn_index, log_without_shift
 from zf_keras.heads.registry import output
-from zf_keras.probability import bounded, expm1, float32
+from zf_keras.probability import bounded, expm1, float32, shifted
 
 #: Bound of log-rates: e^15 is 3.3 million.
 LOG_RATE = 15.0
@@ -51,7 +51,7 @@ def check_counts(output, name, values):
 
 @output("poisson")
 @keras.saving.register_keras_serializable("zf_keras")
-class PoissonHead(DistributionHead):
+class PoissonHead(IndependentHead):
     """Independent Poissons; parameters are the log-rates, (..., features). Frames are counts, 0, 1, 2, ....
 
     Log-rates are bounded smoothly at ±15. There is no other temperature than 1.
@@ -64,6 +64,7 @@ class PoissonHead(DistributionHead):
     """
 
     tempers = False
+    scales = "positive"
 
     @property
     def params_dim(self):
@@ -84,9 +85,6 @@ class PoissonHead(DistributionHead):
         poisson = probability.tfd.Poisson(log_rate=self._log_rate(params))
         return probability.tfd.Independent(poisson, reinterpreted_batch_ndims=1)
 
-    def log_prob(self, params, values):
-        return ops.sum(self.log_prob_by_feature(params, values), axis=-1)
-
     def log_prob_by_feature(self, params, values):
         return log_poisson(self._log_rate(params), float32(values))
 
@@ -95,6 +93,13 @@ class PoissonHead(DistributionHead):
 
     def mode(self, params):
         return ops.floor(ops.exp(self._log_rate(params)))
+
+    def mean(self, params):
+        return ops.exp(self._log_rate(params))
+
+    def at_scale(self, params, shift, scale):
+        """A Poisson of the scaled mean, not of the scaled count."""
+        return shifted(float32(params), log_without_shift(shift, scale), LOG_RATE)
 
     def check_values(self, name, values):
         check_counts("poisson", name, values)

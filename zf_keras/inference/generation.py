@@ -18,16 +18,36 @@ from zf_keras.arguments import (
     optional,
 )
 from zf_keras.compiled import compiled
-from zf_keras.data.padding import drawn, padded_size
+from zf_keras.data.padding import drawn, padded_size, padded_to
+from zf_keras.data.sequences import TIMELESS
 from zf_keras.inference.forecasts import Forecast
 from zf_keras.inference.passes import batches_of_rows, generator, noise_of
-from zf_keras.inference.prompts import Prompts, checked_prompt, lengths_of
+from zf_keras.inference.prompts import (
+    Prompts,
+    Start,
+    checked_beside,
+    checked_prompt,
+    first_steps,
+    lengths_of,
+    steps_after,
+)
 from zf_keras.loops.scan import scan
 from zf_keras.probability import float32
 
 
 def generate(
-    model, batch_size=1, length=100, prompt=None, temperature=1.0, seed=None, top_k=None, top_p=None, mask=None
+    model,
+    batch_size=1,
+    length=100,
+    prompt=None,
+    temperature=1.0,
+    seed=None,
+    top_k=None,
+    top_p=None,
+    mask=None,
+    covariates=None,
+    static=None,
+    categories=None,
 ):
     """Draws sequences from the model.
 
@@ -47,6 +67,10 @@ def generate(
         mask: array (batch_size, steps) or (1, steps) as the prompt, true where that is valid, with padding on the
             right. What is drawn follows at once on the last valid frame of each, so that all sequences have `length`
             steps and no padding. Defaults to `None`: prompts of one length.
+        covariates: array (batch_size, length, features) or (1, length, features), of a model that reads them: of the
+            prompt's steps too. Defaults to `None`.
+        static: array (batch_size, features) or (1, features), likewise. Defaults to `None`.
+        categories: array of ints (batch_size, columns) or (1, columns), likewise. Defaults to `None`.
 
     Returns:
         NumPy array (batch_size, length, features), or (batch_size, length) of tokens.
@@ -63,13 +87,17 @@ def generate(
     numbers = batch_size * max(length * (model.noise_dim + model.head.width), model.units)
     check_numbers(numbers, batch_size=batch_size, length=length)
     random = generator(model, seed)
+    beside = checked_beside(model, covariates, static, categories, batch_size, length)
     size = padded_size(batch_size)
     if prompt is None:
         if mask is not None:
             raise ValueError("`mask` is of a `prompt`. Received: prompt=None.")
-        state, x = model.initial_state(size), start_frame(model, size)
-        return drawn_after(model, state, x, length, random, temperature, kept)[:batch_size]
-    data = checked_prompt(model, prompt, mask)
+        if model.scaling is not None and model.scaling.by_sequence:
+            raise ValueError("A model with `scaling` by sequence needs a `prompt`, which tells the scale.")
+        start = Start(model.initial_state(size), model.start_frames(size))
+        beside = first_steps(beside, batch_size, length)
+        return drawn_after(model, start, length, random, temperature, kept, beside)[:batch_size]
+    data = checked_prompt(model, prompt, mask, beside)
     known, lengths = data["targets"], lengths_of(data)
     if len(known) not in (1, batch_size) or known.shape[1] >= length:
         raise ValueError(
@@ -77,8 +105,10 @@ def generate(
             f"Received: shape={known.shape}."
         )
     rows = np.resize(np.arange(len(known)), size)
-    state, x = Prompts(model, data, batch_size).states(rows, random)
-    frames = drawn_after(model, state, x, length - int(lengths.min()), random, temperature, kept)
+    start = Prompts(model, data, batch_size).starts(rows, random)
+    horizon = length - int(lengths.min())
+    beside = steps_after(beside, lengths[rows[:batch_size]], horizon, length)
+    frames = drawn_after(model, start, horizon, random, temperature, kept, beside)
     pairs = [(known[row, : lengths[row]].astype(frames.dtype), frames[i]) for i, row in enumerate(rows[:batch_size])]
     return np.stack([np.concatenate(pair)[:length] for pair in pairs])
 
@@ -94,6 +124,9 @@ def forecast(
     top_k=None,
     top_p=None,
     mask=None,
+    covariates=None,
+    static=None,
+    categories=None,
 ):
     """Draws what may come after each of some sequences.
 
@@ -112,6 +145,11 @@ def forecast(
         top_k, top_p: as for `generate`.
         mask: array (batch, steps), true where the prompt is valid, with padding on the right: each is continued from
             its own end. Defaults to `None`: prompts of one length.
+        covariates: array (batch, steps + horizon, features), of a model that reads them: those of the prompt, then of
+            the horizon. Of a prompt of n valid steps the first n + horizon are read. Defaults to `None`.
+        static: array (batch, features), of a model that reads them. Defaults to `None`.
+        categories: array of ints (batch, columns), likewise. Any of the three may be of one sequence for all, (1, ...).
+            Defaults to `None`.
 
     Returns:
         `Forecast`, to NumPy an array (num_samples, batch, horizon, features), or (num_samples, batch, horizon) of
@@ -130,15 +168,18 @@ def forecast(
     check_can_generate(model)
     model.head.check_temperature(temperature)
     kept = check_kept(model, top_k, top_p)
-    data = checked_prompt(model, prompt, mask)
-    count = len(data["targets"])
+    shape = np.shape(prompt)[:2]
+    count, steps = shape if len(shape) == 2 else (0, 0)  # `checked_prompt` says what is wrong with it
+    beside = checked_beside(model, covariates, static, categories, count, steps + horizon) if count else {}
+    data = checked_prompt(model, prompt, mask, beside)
     check_numbers(num_samples * count * horizon * (model.head.features or 1), num_samples=num_samples, horizon=horizon)
     random = generator(model, seed)
     prompts, paths = Prompts(model, data, batch_size), []
+    ahead = steps_after(beside, prompts.lengths, horizon)
     pairs = np.tile(np.arange(count), num_samples)
     for rows in batches_of_rows(pairs, batch_size):
-        state, x = prompts.states(rows, random)
-        paths.append(drawn_after(model, state, x, horizon, random, temperature, kept))
+        of_rows = {key: x[rows] for key, x in ahead.items()}
+        paths.append(drawn_after(model, prompts.starts(rows, random), horizon, random, temperature, kept, of_rows))
     paths = np.concatenate(paths)[: len(pairs)]
     return Forecast(paths.reshape(num_samples, count, *paths.shape[1:]))
 
@@ -169,19 +210,19 @@ def check_can_generate(model):
     raise ValueError(f"A model can generate only if its inputs are its targets a step earlier. This one {found}.")
 
 
-def start_frame(model, batch_size):
-    """x_1 where none is given: zeros, or the start token."""
-    if model.tokens:
-        return model.head.as_values(ops.full((batch_size,), model.start_token))
-    return model.head.as_values(ops.zeros((batch_size, model.features["targets"])))
+@compiled
+def known_of(model, beside, scale, time):
+    """What is read of a dict of covariates, (batch, steps, ...) each. scale: (batch, features) or `None`."""
+    return model.known(beside, time, None if scale is None else scale[:, None])
 
 
 @compiled
-def draw_frames(model, state, x, noise, frame_noise, temperature, *latents, decode="sample", scored=False, **kept):
+def draw_frames(model, start, known, noise, frame_noise, temperature, *latents, decode="sample", scored=False, **kept):
     """Frames (batch, time, ...) that follow a state; with `scored` a pair of these and of log p of each, (batch, time).
 
     Args:
-        state, x: the state before the first step, and its input, a frame.
+        start: `Start`.
+        known: tensor (batch, time, known_dim), of `known_of`, or `None`.
         noise, frame_noise: (batch, time, ...), of `model.draw_noise` and of the head's `noise`.
         temperature: scalar tensor.
         *latents: z (batch, time, latent_dim), or nothing for draws from the prior.
@@ -198,16 +239,21 @@ def draw_frames(model, state, x, noise, frame_noise, temperature, *latents, deco
             return head.draw(head.truncated(head.at_temperature(params, temperature), **kept), *frame_noise)
         return head.draw(params, *frame_noise, temperature)
 
-    def step(state, inputs):
-        (state, x), (noise, frame_noise, latent) = state, inputs
-        steps, state = model.step(weights, state, model.embed(x), noise, latent=latent[0] if latent else None)
-        y = frame(steps.output, frame_noise)
-        return (state, y), (y, head.log_prob(steps.output, y)) if scored else y
+    def step(carry, inputs):
+        state, x, *observed = carry
+        noise, frame_noise, latent, known = inputs
+        x = model.read_frames(x, *(known or (None,)), start.scale, *observed)
+        steps, state = model.step(weights, state, x, noise, latent=latent[0] if latent else None)
+        params = model.in_units(steps.output, start.scale)
+        y = frame(params, frame_noise)
+        return (state, y, *map(ops.ones_like, observed)), (y, head.log_prob(params, y)) if scored else y
 
     def swapped(nest):
         return keras.tree.map_structure(lambda x: ops.swapaxes(x, 0, 1), nest)
 
-    return swapped(scan(step, (state, x), swapped((noise, tuple(frame_noise), latents)))[1])
+    carry = (start.state, start.frame, *([] if start.observed is None else [start.observed]))
+    inputs = noise, tuple(frame_noise), latents, () if known is None else (known,)
+    return swapped(scan(step, carry, swapped(inputs))[1])
 
 
 def noises_of(model, count, length, random):
@@ -215,8 +261,15 @@ def noises_of(model, count, length, random):
     return noise_of(model, count, length, random), drawn(lambda *shape: model.head.noise(shape, random), count, length)
 
 
-def drawn_after(model, state, x, length, random, temperature, kept):
-    """`length` frames (batch, length, ...) that follow a state and a frame, a NumPy array."""
-    noise, frame_noise = noises_of(model, len(x), length, random)
-    frames = draw_frames(model, state, x, noise, frame_noise, float32(temperature), **kept)
+def drawn_after(model, start, length, random, temperature, kept, beside):
+    """`length` frames (batch, length, ...) that follow a start, a NumPy array.
+
+    beside: dict of arrays, the covariates of as many sequences or fewer, of these steps.
+    """
+    noise, frame_noise = noises_of(model, len(start.frame), length, random)
+    sizes = noise.shape[:2]
+    beside = {key: padded_to(x, *sizes[: 1 if key in TIMELESS else 2]) for key, x in beside.items()}
+    beside = keras.tree.map_structure(ops.convert_to_tensor, beside)
+    known = known_of(model, beside, start.scale, time=int(sizes[1])) if model.known_dim else None
+    frames = draw_frames(model, start, known, noise, frame_noise, float32(temperature), **kept)
     return ops.convert_to_numpy(frames)[:, :length]

@@ -9,9 +9,10 @@ from keras import ops
 from zf_keras.arguments import check_choice, check_numbers, check_positive_int, check_size
 from zf_keras.compiled import compiled
 from zf_keras.data.padding import padded_size, padded_to
-from zf_keras.data.sequences import native
-from zf_keras.inference.generation import check_can_generate, check_kept, draw_frames, noises_of, start_frame
-from zf_keras.inference.passes import arrays, count_and_time, generator, passes
+from zf_keras.data.sequences import TIMELESS, native
+from zf_keras.inference.generation import check_can_generate, check_kept, draw_frames, noises_of
+from zf_keras.inference.passes import arrays, count_and_time, generator, passes, rows_of
+from zf_keras.inference.prompts import Start
 from zf_keras.probability import float32
 
 
@@ -68,7 +69,8 @@ def interpolate(model, first, second, num_points=11, decode="mode", seed=None, t
 
     Args:
         first: array (batch, time, features) or (batch, time) of tokens, or a dict of such `"targets"` and a `"mask"`
-            (batch, time), true where valid.
+            (batch, time), true where valid, and the covariates of a model that reads them. These, embedded, and the
+            logarithms of scales by sequence are mixed as the latents are.
         second: likewise, of any time. One of both may be one sequence for all.
         num_points: int. Values of a, the two ends included. Defaults to `11`.
         decode: `"mode"`, each frame is the most probable given those before, and other draws of the model are at
@@ -93,7 +95,7 @@ def interpolate(model, first, second, num_points=11, decode="mode", seed=None, t
     if decode == "mode" and (kept or num_draws > 1):
         raise ValueError(f"`{next(iter(kept), 'num_draws')}` is for decode='sample'. Received: decode='mode'.")
     first, second = _without_padding(model, "first", first), _without_padding(model, "second", second)
-    counts, times = zip(*(targets.shape[:2] for targets, _ in (first, second)), strict=True)
+    counts, times = zip(*(data["targets"].shape[:2] for data, _ in (first, second)), strict=True)
     batch, time = max(counts), max(times)
     if min(counts) not in (1, batch):
         raise ValueError(
@@ -105,16 +107,25 @@ def interpolate(model, first, second, num_points=11, decode="mode", seed=None, t
     lengths = interpolated_lengths(first[1], second[1], num_points)
     random = generator(model, seed)
     seeds = ops.convert_to_numpy(keras.random.randint((2,), 0, 2**31 - 1, seed=random))
-    latents = _mixed(_drawn(model, *first, seeds[0]), _drawn(model, *second, seeds[1]), num_points)
-    latents = latents.reshape(-1, time, model.latent_dim)
-    rows, draws = len(latents), []
+    drawn = [_drawn(model, *each, seed) for each, seed in zip((first, second), seeds, strict=True)]
+    rows, draws = num_points * batch, []
     size = padded_size(rows)
-    latents = ops.cast(padded_to(latents, size, padded_size(time)), model.compute_dtype)
-    state, x = model.initial_state(size), start_frame(model, size)
+
+    def mixed(which):
+        pair = [(each[which], each["mask"]) for each in drawn]
+        return _mixed(*pair, num_points).reshape(rows, -1, pair[0][0].shape[-1])
+
+    def padded(x):
+        return ops.cast(padded_to(x, size, padded_size(time)), model.compute_dtype)
+
+    latents, known = padded(mixed("latents")), padded(mixed("known")) if model.known_dim else None
+    start = Start(model.initial_state(size), model.start_frames(size))
+    if model.scaling is not None and model.scaling.by_sequence:
+        start = start._replace(scale=ops.convert_to_tensor(padded_to(np.exp(mixed("log_scale")[:, 0]), size)))
     for _ in range(num_draws):
         noise, frame_noise = noises_of(model, size, time, random)
         noises = noise if decode == "sample" else ops.zeros_like(noise), frame_noise
-        drawn = draw_frames(model, state, x, *noises, float32(1.0), latents, decode=decode, scored=True, **kept)
+        drawn = draw_frames(model, start, known, *noises, float32(1.0), latents, decode=decode, scored=True, **kept)
         draws.append([ops.convert_to_numpy(part)[:rows, :time] for part in drawn])
     frames, log_probs = map(np.stack, zip(*draws, strict=True))
     valid = _valid(lengths.reshape(-1), time)
@@ -132,7 +143,7 @@ def interpolated_lengths(first, second, num_points):
 
 
 def _without_padding(model, name, data):
-    """The targets of the argument `name`, (batch, time, ...) with the time of the longest, and their lengths, (batch,).
+    """The argument `name` as a dict of arrays with the time of the longest, without mask, and lengths, (batch,).
 
     Raises:
         ValueError: the model does not accept it.
@@ -143,12 +154,13 @@ def _without_padding(model, name, data):
         raise ValueError(f"`{name}`: {error}") from error
     data = data if isinstance(data, dict) else {"targets": data}
     if data.get("inputs") is not None:
-        raise ValueError(f"`{name}` may have the keys targets, mask. Received the key 'inputs'.")
-    targets, mask = native(ops.convert_to_numpy(data["targets"])), data.get("mask")
+        raise ValueError(f"`{name}` may not have the key 'inputs': the model reads its own frames.")
+    data = {key: native(ops.convert_to_numpy(x)) for key, x in data.items() if x is not None}
+    mask = data.pop("mask", None)
     if mask is None:
-        return targets, np.full(*targets.shape[:2])
-    lengths = np.sum(ops.convert_to_numpy(mask) > 0, axis=1)
-    return targets[:, : lengths.max()], lengths
+        return data, np.full(*data["targets"].shape[:2])
+    lengths = np.sum(mask > 0, axis=1)
+    return {key: x if key in TIMELESS else x[:, : lengths.max()] for key, x in data.items()}, lengths
 
 
 def _valid(lengths, time):
@@ -156,11 +168,30 @@ def _valid(lengths, time):
     return np.arange(time) < lengths[..., None]
 
 
-def _drawn(model, targets, lengths, seed):
-    """z_t of the posterior, (batch, time, latent_dim), zero at masked steps, and the mask, (batch, time, 1)."""
-    mask = _valid(lengths, targets.shape[1])
-    data = targets if mask.all() else {"targets": targets, "mask": mask}
-    return encode(model, data, seed=int(seed), verbose=0).sample, mask[..., None]
+def _drawn(model, data, lengths, seed):
+    """A dict of arrays (batch, time, ...), zero at masked steps: `latents` z_t of the posterior, what is `known`,
+    `log_scale` by sequence; and the `mask`, (batch, time, 1).
+    """
+    count, time = data["targets"].shape[:2]
+    mask = _valid(lengths, time)
+    given = data if mask.all() else {**data, "mask": mask}
+    drawn = {"latents": encode(model, given, seed=int(seed), verbose=0).sample, "mask": mask[..., None]}
+    if model.beside_dim:
+        of_rows = beside_of(model, rows_of(given, np.resize(np.arange(count), padded_size(count))))
+        of_rows = {key: ops.convert_to_numpy(x)[:count, :time] for key, x in of_rows.items()}
+        drawn |= {key: np.where(mask[..., None], x, 0.0) for key, x in of_rows.items()}
+        if "log_scale" in drawn:  # of all steps alike
+            drawn["log_scale"] = of_rows["log_scale"]
+    return drawn
+
+
+@compiled
+def beside_of(model, data):
+    """What is `known` of each step, and the logarithms of scales by sequence: a dict of tensors (batch, time, ...)."""
+    sequences = model.sequences(data)
+    scale = None if sequences.scale is None else ops.log(sequences.scale)
+    beside = {"known": sequences.known, "log_scale": scale}
+    return {key: float32(x) for key, x in beside.items() if x is not None}
 
 
 def _mixed(first, second, num_points):

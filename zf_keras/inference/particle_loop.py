@@ -37,7 +37,7 @@ def particle_loop(
 
     Args:
         sequences: `Sequences`.
-        x: tensor (batch, time, input_dim), the embedded inputs.
+        x: tensor (batch, time, input_dim), the inputs as they are read.
         context, seeds, observed, num_particles, ...: as of `filtered`.
         each: function of a step's `Steps`, its frames and the particles' log-weights before it, and log p(z) - log
             q(z), (batch * K, ...) but for the last two (batch, K), to a nest of (batch, ...). Defaults to `None`.
@@ -61,15 +61,20 @@ def particle_loop(
     def step(carry, given):
         state, log_weights, *frame = carry
         seed = GivenSeed(given["seed"])
-        x = model.embed(frame[0]) if frame else repeated(given["x"])
+        scale = repeated(given["scale"]) if "scale" in given else None
+        x = repeated(given["x"])
+        if frame:
+            x = model.read_frames(frame[0], repeated(given["known"]) if "known" in given else None, scale)
         noise = ops.cast(keras.random.normal((rows, model.noise_dim), seed=seed), model.compute_dtype)
         read = repeated(given["context"]) if proposal == "posterior" else None
         steps, state = model.step(weights, state, x, noise, read)
+        steps = steps._replace(output=model.in_units(steps.output, scale))
         log_ratio = ops.zeros_like(uniform)
         if proposal == "posterior":
             log_ratio = by_sequence(steps.prior.log_prob(steps.latent) - steps.posterior.log_prob(steps.latent))
         y = repeated(given["y"])
-        increments = by_sequence(head.log_prob(steps.output, y)) + kl_weight * log_ratio
+        seen = [repeated(given["seen"])] if "seen" in given else []
+        increments = by_sequence(head.log_prob(steps.output, y, *seen)) + kl_weight * log_ratio
         if "scored" in given:
             increments = ops.where(given["scored"][:, None], increments, 0.0)
         unnormalised = log_weights + increments
@@ -91,7 +96,9 @@ def particle_loop(
             total = ops.where(given["scored"], total, 0.0)
         return (state, log_weights, *frame), (total, outputs)
 
-    given = {"x": x, "y": sequences.targets}
+    given = {"x": x, "y": sequences.targets, "seen": sequences.observed}
+    given |= {"known": sequences.known, "scale": sequences.scale}
+    given = {name: each for name, each in given.items() if each is not None}
     scored = [x for x in (sequences.mask, None if observed is None else ops.all(observed, axis=-1)) if x is not None]
     if scored:
         given["scored"] = ops.all(ops.stack(scored), axis=0)

@@ -40,7 +40,8 @@ def step_scores(
     (Maddison et al. 2017), `log_likelihood(bound="fivo")`.
 
     A reading that is NaN is not scored: there the score is NaN. Nothing is learned from its step, and the model
-    reads its own draw in its place; `proposal` is then the prior.
+    reads its own draw in its place; `proposal` is then the prior. A model with `missing="skip"` scores what is there of
+    a frame, and reads its mean in the place of the rest.
 
     Args:
         data: array or dict.
@@ -76,7 +77,7 @@ def step_scores(
     check_resampling(resample_below, resampling)
     check_positive_int("batch_size", batch_size)
     random = generator(model, seed)
-    data, observed = without_gaps(data)
+    data, observed = (data, None) if model.missing else without_gaps(data)
     data = arrays(model, data)
     if by_feature and type(model.head).log_prob_by_feature is DistributionHead.log_prob_by_feature:
         raise ValueError(
@@ -91,9 +92,11 @@ def step_scores(
         "by_feature": by_feature,
     }
     scores = _scores(model, data, observed, random, batch_size, verbose, settings)
-    if observed is None:
-        return scores
-    return np.where(observed if by_feature else observed.all(axis=-1), scores, np.nan)
+    if observed is not None:
+        return np.where(observed if by_feature else observed.all(axis=-1), scores, np.nan)
+    if model.missing and (observed := observed_in(data)) is not None:
+        return np.where(observed if by_feature else observed.any(axis=-1), scores, np.nan)
+    return scores
 
 
 def fivo(model, data, num_particles, random, batch_size, verbose, resample_below, resampling):
@@ -136,16 +139,26 @@ def without_gaps(data):
     return ({**data, "targets": filled} if isinstance(data, dict) else filled), ~missing
 
 
+def observed_in(data):
+    """Which targets of a dict of arrays are there, (batch, time, features); `None` for all. Padding misses nothing."""
+    targets = data.get("targets")
+    if targets is None or targets.dtype.kind != "f":
+        return None
+    observed = ~np.isnan(targets) & data.get("observed", np.array(True)).astype(bool)
+    observed |= ~data.get("mask", np.array([[True]])).astype(bool)[..., None]
+    return None if observed.all() else observed
+
+
 def _scores(model, data, observed, random, batch_size, verbose, settings):
     """Scores of the steps of a dict of arrays: a NumPy array (batch, time, ...)."""
     (count, time), particles = count_and_time(data), settings["num_particles"]
     size = max(1, batch_size // particles)
     check_numbers(min(size, count) * particles * model.units, num_particles=particles, batch_size=batch_size)
-    data = data if observed is None else {**data, "observed": observed}
+    data = data if observed is None else {**data, "drawn": observed}
     scores = []
     for rows in batches_of_rows(np.arange(count), size, verbose):
         batch = rows_of(data, rows)
-        seen = batch.pop("observed", None)
+        seen = batch.pop("drawn", None)
         context = context_of(model, batch) if settings["proposal"] == "posterior" else ()
         rest = [] if seen is None else [seen]
         seeds = seeds_of_steps(padded_size(time), random)
@@ -179,7 +192,7 @@ def filtered(model, data, context, seeds, *observed, by_feature, **settings):
     totals, scores = particle_loop(
         model,
         sequences,
-        model.embed(sequences.inputs),
+        model.read(sequences)[0],
         context,
         seeds,
         *observed,

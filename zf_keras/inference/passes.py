@@ -56,6 +56,17 @@ def parts(data, verbose):
         raise ValueError("`data` is a stream without batches.")
 
 
+def frames_of(model, data):
+    """The valid frames of an array, a dict or a finite stream: NumPy arrays (frames, features), NaN where missing."""
+    for part, _ in parts(data, 0):
+        part = arrays(model, part)
+        frames = part.get("targets", part.get("inputs")).astype("float64")
+        if "observed" in part:
+            frames = np.where(part["observed"], frames, np.nan)
+        valid = part["mask"].astype(bool) if "mask" in part else np.ones(frames.shape[:2], bool)
+        yield frames[valid]
+
+
 def generator(model, seed):
     """A seed generator: of `seed`, that itself, or the model's own for `None`."""
     return model.seed_generator if seed is None else SeedGenerator.of(seed)

@@ -25,6 +25,13 @@ OF_ALL = """\
         num_streams: int or `None`. Trains on `zf_keras.datasets.Pieces` of so many streams: the state after each
             piece is that before the next, without its gradient. What reads backwards begins anew at the end of each
             piece. Everything but `fit` takes whole sequences. Defaults to `None`, every sequence is whole.
+        cardinalities: sequence of int or `None`. Numbers of ids of each column of `categories`, which are embedded.
+            Defaults to `None`, no categories.
+        missing: `"skip"` for data with missing values, NaN or false in `observed`: they are not scored, and the networks
+            read a flag, and in the place of a missing x_t the mean that the model expects there. Defaults to `None`,
+            NaN is an error.
+        scaling: `"standard"`, `"mean_abs"` or a `Scaling`: what frames are divided by as they are read, and the output
+            is multiplied by. Defaults to `None`.
         seed: int or `None`. Seed of the initial weights and of the model's own random numbers.
 """
 OF_LATENT = """\
@@ -58,6 +65,9 @@ class OfAll(TypedDict, total=False):
     unknown_token: int | None
     segment_length: int | None
     num_streams: int | None
+    cardinalities: Any
+    missing: str | None
+    scaling: Any
     seed: int | None
     name: str
     dtype: Any

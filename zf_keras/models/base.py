@@ -14,17 +14,17 @@ from zf_keras import replicas
 from zf_keras._private import loss_metric
 from zf_keras.arguments import check_finite
 from zf_keras.compiled import compiled
-from zf_keras.data.checks import check, check_inputs_given, check_streams
+from zf_keras.data.checks import check, check_categories, check_inputs_given, check_streams
 from zf_keras.data.padding import cut, padded_size, padded_to, pads
-from zf_keras.data.sequences import FIRST, Sequences, is_concrete, sequences_of
+from zf_keras.data.sequences import FIRST, is_concrete
 from zf_keras.export.model import export
 from zf_keras.inference.generation import forecast, generate
 from zf_keras.inference.likelihood import log_likelihood
 from zf_keras.inference.particles import step_scores
 from zf_keras.inference.passes import arrays, count_and_time, noise_of, rows_of
 from zf_keras.inference.prompts import prompt_state
-from zf_keras.models.configured import ConfiguredModel
 from zf_keras.models.fitting import check_only_x
+from zf_keras.models.reading import ReadingModel
 from zf_keras.models.segments import segmented_terms
 from zf_keras.presets.model import PresetsOfClass, from_preset, save_to_preset
 
@@ -40,7 +40,7 @@ class Steps(NamedTuple):
         return -self.terms["nll"]
 
 
-class SequenceModel(ConfiguredModel):
+class SequenceModel(ReadingModel):
     """Base of all models.
 
     What a model defines:
@@ -160,56 +160,21 @@ class SequenceModel(ConfiguredModel):
 
     # From data to loss.
 
-    def sequences(self, data, training=False):
-        """`Sequences(inputs, targets, mask)` of an array or dict; in training `num_samples` rows of each."""
-        sequences = sequences_of(data, self.start_token)
-        if not training or self.num_samples == 1:
-            return sequences
-        return Sequences(*(x if x is None else ops.repeat(x, self.num_samples, axis=0) for x in sequences))
-
     def check_data(self, data):
         """Raises a `ValueError` that names what is wrong with `data`, an array or dict, if anything is."""
         if self.replicas > 1 and (data := replicas.without_filling(data)) is None:
             return
         features = self.features if self.built else None
-        check(data, self._head_template, features, self.scores_inputs)
+        check(data, self._head_template, features, self.scores_inputs, self.missing, self.scaling is not None)
+        check_categories(data, self.cardinalities)
         check_inputs_given(data, self.lagged)
 
     def check_training_data(self, data):
         if self.num_streams:
             check_streams(data, self.num_streams)
+        if self.scaling is not None and self.built and not self.scaling.adapted:
+            raise ValueError("`scaling` is not known: call `model.adapt(training_data)` before `fit`.")
         self.check_data(data)
-
-    def embed(self, frames):
-        """Frames (..., features) or tokens (...) as the recurrences read them."""
-        if self.tokens:
-            frames = ops.cast(frames, "int32")
-        if self.embedding is not None:
-            return self.embedding(frames)
-        if self.tokens:
-            return ops.one_hot(frames, self.head.num_classes, dtype=self.compute_dtype)
-        return ops.cast(frames, self.compute_dtype)
-
-    def drop(self, x, training):
-        """`x` with dropout in training."""
-        if not training or not self.dropout:
-            return x
-        return keras.random.dropout(x, self.dropout, seed=self.seed_generator)
-
-    def _embed_inputs(self, inputs, training):
-        """x_t as the recurrences read it, words dropped in training (Bowman et al. 2016)."""
-        if not training or not self.word_dropout:
-            return self.embed(inputs)
-        dropped = keras.random.uniform(ops.shape(inputs), seed=self.seed_generator) < self.word_dropout
-        if self.unknown_token is not None:
-            return self.embed(ops.where(dropped, ops.cast(self.unknown_token, inputs.dtype), inputs))
-        embedded = self.embed(inputs)
-        return ops.where(ops.expand_dims(dropped, -1), ops.zeros_like(embedded), embedded)
-
-    def read(self, sequences, training=None):
-        """x_t and y_t as the networks read them: embedded, with dropout in training. (batch, time, ...) each."""
-        x = self.drop(self._embed_inputs(sequences.inputs, training), training)
-        return x, self.drop(self.embed(sequences.targets), training)
 
     def draw_noise(self, batch_size, time, generator):
         """Standard-normal noise (batch_size, time, noise_dim), the same under every precision, up to rounding."""
@@ -245,6 +210,8 @@ class SequenceModel(ConfiguredModel):
             steps = self.steps_of(terms)
         else:
             steps, last = self.infer(x, context, sequences, noise, training, **first)
+        if steps.output is not None:
+            steps = steps._replace(output=self.in_units(steps.output, sequences.scale))
         if state is not None:
             self.kept.keep((last, self.context_state(context)))
         if sequences.mask is None:

@@ -5,9 +5,10 @@ import numpy as np
 from keras import ops
 
 from zf_keras.arguments import check_choice, check_rate, check_seed, check_size, check_token, check_units, optional
-from zf_keras.data.sequences import FIRST
+from zf_keras.data.sequences import COVARIATES, FIRST, TIMELESS
 from zf_keras.heads import DistributionHead, get_head, without_void
 from zf_keras.layers.lstm_stack import LSTMStack
+from zf_keras.layers.scaling import KINDS, Scaling
 from zf_keras.models.arguments import signature
 from zf_keras.models.carried import CarriedState
 from zf_keras.models.fitting import CheckedModel
@@ -49,6 +50,9 @@ class ConfiguredModel(CheckedModel):
         unknown_token=None,
         segment_length=None,
         num_streams=None,
+        cardinalities=None,
+        missing=None,
+        scaling=None,
         seed=None,
         **kwargs,
     ):
@@ -98,6 +102,19 @@ class ConfiguredModel(CheckedModel):
         self.unknown_token = None if unknown_token is None else check_token("unknown_token", unknown_token, most)
         if word_dropout and not self.tokens:
             raise ValueError(f"`word_dropout` needs a categorical output. Received: word_dropout={word_dropout}.")
+        self.cardinalities = check_cardinalities(cardinalities)
+        self.missing = None if missing is None else check_choice("missing", missing, ("skip",))
+        for name, value in (("missing", missing), ("scaling", scaling)):
+            if value is not None and self.tokens:
+                raise ValueError(f"`{name}` is for frames, not for tokens. Received: {name}={value!r}.")
+        if self.missing and self.num_streams:
+            raise ValueError(
+                "`missing` is not for models with `num_streams`, whose sequences are in pieces. "
+                f"Received: missing={missing!r}, num_streams={num_streams}."
+            )
+        if self.missing:
+            template.check_observed()
+        self.scaling = scaling_of(scaling, template)
         self.seed_generator = SeedGenerator(self.seed, name="noise")
 
     @property
@@ -121,9 +138,15 @@ class ConfiguredModel(CheckedModel):
     @seeded("SequenceModel.build")
     def build(self, input_shape):
         shapes = input_shape if isinstance(input_shape, dict) else {"targets": input_shape}
-        shapes = {key: tuple(shape) for key, shape in shapes.items() if key not in ("mask", FIRST)}
+        shapes = {key: tuple(shape) for key, shape in shapes.items() if key not in ("mask", "observed", FIRST)}
+        beside = {key: shapes.pop(key)[-1] for key in COVARIATES if key in shapes}
         if not shapes:
             raise ValueError(f"`input_shape` needs a shape of `targets` or `inputs`. Received: {input_shape}.")
+        if beside.get("categories", 0) != len(self.cardinalities or ()):
+            raise ValueError(
+                f"`categories` needs the argument `cardinalities`, one for each column. Received: "
+                f"cardinalities={self.cardinalities} for {beside.get('categories', 0)} columns."
+            )
         rank, axes = (2, "(batch, time)") if self.tokens else (3, "(batch, time, features)")
         for key, shape in shapes.items():
             if len(shape) != rank:
@@ -137,6 +160,7 @@ class ConfiguredModel(CheckedModel):
             )
             self._check_same_features(input_dim, target_dim)
             self.features = {"inputs": input_dim, "targets": target_dim}
+        self.features |= beside
         self.head = self.new_head("head")
         self.head.build((None, None, self.head_input_dim))
         self.embedding = None
@@ -148,11 +172,32 @@ class ConfiguredModel(CheckedModel):
                 self.embedding = keras.layers.Dense(self.embedding_dim, **kwargs)
             self.embedding.build((None, None, input_dim))
             input_dim = target_dim = self.embedding_dim
-        self.build_networks(input_dim, target_dim)
+        self._build_known()
+        self.build_networks(input_dim + self.beside_dim, target_dim + self.beside_dim)
         self.kept = None
         if self.num_streams:
             self.kept = CarriedState(self.carried_state, self.num_streams * self.num_samples, name="carried_state")
         self._means = {name: keras.metrics.Mean(name=name) for name in self.metric_names()}
+
+    def _build_known(self):
+        """Makes and builds what reads covariates, scales and gaps, and counts the numbers that are read of them."""
+        features = self.features["targets"]
+        self.category_tables = []
+        for i, count in enumerate(self.cardinalities or ()):
+            size = min(50, (count + 1) // 2)  # as in GluonTS
+            table = keras.layers.Embedding(count, size, dtype=self.dtype_policy, name=f"category_{i}")
+            table.build((None,))
+            self.category_tables.append(table)
+        self.known_dim = self.features.get("covariates", 0) + self.features.get("static", 0)
+        self.known_dim += sum(table.output_dim for table in self.category_tables)
+        if self.scaling is not None:
+            if self.features["inputs"] != features:
+                raise ValueError(
+                    f"`inputs` and `targets` must have the same features with `scaling`. Received: {self.features}."
+                )
+            self.scaling.build((None, None, features))
+            self.known_dim += features * self.scaling.by_sequence
+        self.beside_dim = self.known_dim + (features if self.missing else 0)
 
     @property
     def same_features_reason(self):
@@ -176,10 +221,10 @@ class ConfiguredModel(CheckedModel):
 
     def build_from_config(self, config):
         self.lagged = (config or {}).get("lagged", True)
-        if config and self.tokens:
-            self.build((None, None))
-        elif config:
-            self.build({key: (None, None, size) for key, size in config["features"].items()})
+        if config:
+            axes = (None,) if self.tokens else (None, None)  # of tokens, None is their last axis
+            features = config["features"].items()
+            self.build({key: (None, size) if key in TIMELESS else (*axes, size) for key, size in features})
 
     def get_config(self):
         config = super(keras.Model, self).get_config()
@@ -203,3 +248,36 @@ class ConfiguredModel(CheckedModel):
         if "noise" in variables:
             self.seed_generator.state.assign(np.asarray(variables.pop("noise")))
         super().load_own_variables(variables)
+
+
+def check_cardinalities(value):
+    """Numbers of ids, as a tuple; `None` for none."""
+    if value is None:
+        return None
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError(f"`cardinalities` must be integers, one for each category. Received: cardinalities={value!r}.")
+    return tuple(check_size("cardinalities", each) for each in value)
+
+
+def scaling_of(scaling, head):
+    """The argument `scaling` as a new layer.
+
+    Raises:
+        ValueError: it is none, or sequences would have scales that the head does not take.
+    """
+    if scaling is None:
+        return None
+    if isinstance(scaling, Scaling):
+        scaling = Scaling.from_config(scaling.get_config())
+    elif isinstance(scaling, str) and scaling in KINDS:
+        scaling = Scaling(scaling, name="scaling")
+    else:
+        raise ValueError(
+            f"`scaling` must be None, {', '.join(map(repr, KINDS))} or a Scaling. Received: scaling={scaling!r}."
+        )
+    if scaling.by_sequence and head.scales is None:
+        raise ValueError(
+            f"`scaling` by sequence needs an output whose values have a scale. Received: {type(head).__name__}; "
+            "'standard' scales what is read alone."
+        )
+    return scaling

@@ -228,7 +228,7 @@ class LatentModel(SequenceModel):
     def latent_steps(self, sequences, output, prior, posterior, latent, **terms):
         """`LatentSteps` of a batch: the terms that all models have, then the model's own."""
         kl = posterior.kl(prior)
-        shared = {"nll": -self.head.log_prob(output, sequences.targets), "kl": kl}
+        shared = {"nll": -self.score(output, sequences.targets, sequences.scale, sequences.observed), "kl": kl}
         if self.free_nats:
             shared["kl_cost"] = ops.maximum(kl, self.free_nats)
         if self.bag_of_words:

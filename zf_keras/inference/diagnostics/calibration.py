@@ -6,6 +6,7 @@ import numpy as np
 from keras import ops
 
 from zf_keras.arguments import check_positive_int, check_size
+from zf_keras.data.sequences import COVARIATES, TIMELESS
 from zf_keras.heads.bernoulli import BernoulliHead
 from zf_keras.inference.generation import check_can_generate, forecast
 from zf_keras.inference.particles import without_gaps
@@ -101,16 +102,16 @@ def calibration(
     kind, compared = _kind(model)
     tables, sequences, skipped = [], 0, 0
     for part, shown in parts(data, verbose):
-        frames, values, seen, lengths = _readings(model, part)
+        frames, values, seen, lengths, beside = _readings(model, part)
         rows_left = np.flatnonzero(lengths > prompt_steps)
         sequences, skipped = sequences + len(rows_left), skipped + len(lengths) - len(rows_left)
         future = slice(prompt_steps, prompt_steps + horizon)
         for rows in batches_of_rows(rows_left, batch_size, shown):
             rows, rows_left = rows[: len(rows_left)], rows_left[len(rows) :]  # the last batch is filled up
             came = values[rows, future]
-            paths = forecast(
-                model, frames[rows, :prompt_steps], came.shape[1], num_samples, seed=random, batch_size=batch_size
-            ).samples
+            of_rows = {key: x[rows] if key in TIMELESS else x[rows, : future.stop] for key, x in beside.items()}
+            settings = {"seed": random, "batch_size": batch_size, **of_rows}
+            paths = forecast(model, frames[rows, :prompt_steps], came.shape[1], num_samples, **settings).samples
             if not np.isfinite(paths).all():
                 raise ValueError(f"The model draws numbers that are not finite within {came.shape[1]} steps.")
             tables.append(compared(paths, came, seen[rows, future], num_bins))
@@ -124,7 +125,9 @@ def _kind(model):
 
 
 def _readings(model, data):
-    """Frames of each sequence, the same without NaN, which of these were observed, (batch, time, ...), and lengths."""
+    """Frames of each sequence, the same without NaN, which of these were observed, (batch, time, ...), lengths, and a
+    dict of the covariates.
+    """
     if isinstance(data, dict):
         targets = data.get("targets") if data.get("targets") is not None else data.get("inputs")
         data = {**{key: value for key, value in data.items() if key != "inputs"}, "targets": targets}
@@ -134,7 +137,10 @@ def _readings(model, data):
     values = ops.convert_to_numpy(model.head.as_values(filled["targets"]))
     valid = np.asarray(filled.get("mask", np.ones(values.shape[:2])), bool)
     seen = np.broadcast_to(valid if model.tokens else valid[..., None], values.shape)
-    return np.asarray(ops.convert_to_numpy(frames)), values, seen if observed is None else seen & observed, valid.sum(1)
+    for each in (observed, filled.get("observed")):
+        seen = seen if each is None else seen & each.astype(bool)
+    beside = {key: filled[key] for key in COVARIATES if key in filled}
+    return np.asarray(ops.convert_to_numpy(frames)), values, seen, valid.sum(1), beside
 
 
 def intervals(paths, values, seen, num_bins):

@@ -188,7 +188,7 @@ def log_prob_at_prior_mean(model, data, batch_size=128, verbose="auto"):
 def at_prior_mean(model, data):
     """log p(y | z) of each sequence, (batch,) nats, with every z_t at its prior's mean."""
     sequences = model.sequences(data)
-    x = ops.swapaxes(model.embed(sequences.inputs), 0, 1)
+    x = ops.swapaxes(model.read(sequences)[0], 0, 1)
     rows, weights = ops.shape(x)[1], model.step_weights()
     noise = ops.zeros((rows, model.noise_dim), dtype=model.compute_dtype)
 
@@ -197,4 +197,5 @@ def at_prior_mean(model, data):
         return state, steps.output
 
     _, output = scan(step, model.initial_state(rows), x)
-    return sum_steps(model.head.log_prob(ops.swapaxes(output, 0, 1), sequences.targets), sequences.mask)
+    scores = model.score(ops.swapaxes(output, 0, 1), sequences.targets, sequences.scale, sequences.observed)
+    return sum_steps(scores, sequences.mask)

@@ -46,7 +46,8 @@ class RNN(SequenceModel):
     def infer(self, x, context, sequences, noise, training, state=None):
         h, state = context
         output = self.head(h)  # p(y_t) = f_o(h_t)
-        return Steps(output, {"nll": -self.head.log_prob(output, sequences.targets)}), state
+        nll = -self.score(output, sequences.targets, sequences.scale, sequences.observed)
+        return Steps(output, {"nll": nll}), state
 
     def initial_state(self, batch_size):
         return self.lstm.initial_state(batch_size)

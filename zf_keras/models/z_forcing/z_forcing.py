@@ -158,7 +158,9 @@ class ZForcing(LatentModel):
             terms["aux_nll"] = self.auxiliary_decoder.nll(self.auxiliary_decoder(seen), b_stopped)
         # p(x_t|b_t) = f_b(b_t)
         if self.beta:
-            terms["backward_nll"] = -self.backward_head.log_prob(self.backward_head(b), sequences.inputs)
+            inputs, params = sequences.inputs, self.backward_head(b)
+            seen = sequences.inputs_observed
+            terms["backward_nll"] = -self.score(params, inputs, sequences.scale, seen, self.backward_head)
         return self.latent_steps(sequences, output, p, q, z, **terms), (state, upper_state)
 
     def step_weights(self, source="prior"):
