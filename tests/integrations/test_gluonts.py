@@ -124,6 +124,26 @@ def test_what_is_known_besides(monkeypatch):
         list(predictor.predict(dataset(SERIES, **fields)))
 
 
+def test_a_model_that_reads_them():
+    """With gaps in a target, each series as alone."""
+    model = RNN(units=6, output="gaussian", scaling="mean_abs", missing="skip", cardinalities=(3,), seed=0)
+    known = [normal(2, length + HORIZON, seed=i) for i, length in enumerate(LENGTHS)]
+    static, categories = normal(3, 1), np.array([[0], [2], [1]])
+    fields = {"feat_dynamic_real": known, "feat_static_real": static, "feat_static_cat": categories}
+    series = [x.copy() for x in SERIES]
+    series[1][3] = np.nan
+
+    def data(i, more):
+        u = known[i].T[None, : LENGTHS[i] + more]
+        return {"covariates": u, "static": static[i : i + 1], "categories": categories[i : i + 1]}
+
+    model.loss_terms({"targets": series[0][None, :, None], **data(0, 0)})
+    predictor = SequencePredictor(model, prediction_length=HORIZON, num_samples=3, batch_size=1, seed=5)
+    for i, forecast in enumerate(predictor.predict(dataset(series, **fields))):
+        ours = model.forecast(series[i][None, :, None], HORIZON, 3, batch_size=1, seed=5 + i, **data(i, HORIZON))
+        np.testing.assert_allclose(forecast.samples, ours.samples[:, 0, :, 0], rtol=1e-5)
+
+
 def test_it_is_written_and_read(predictor, tmp_path):
     predictor.serialize(tmp_path)
     again = Predictor.deserialize(tmp_path)
