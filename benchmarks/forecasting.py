@@ -1,17 +1,20 @@
 """Forecasts of nine public sets beside published ones: M1, M3 and Tourism; monthly, quarterly and yearly.
 
   python -m benchmarks.forecasting baselines --output forecasting.json
+  python -m benchmarks.forecasting train --models RNN VRNN ZForcing --seeds 0 1 2 --output forecasting.json
   python -m benchmarks.forecasting table forecasting.json
 
 `baselines` measures the seasonal naive forecast, which shows that data and scores are those of the published numbers,
-the same with Gaussian intervals, and AutoETS. Each run is added to the file with its command, day, machine and
-versions; what is there already is not measured again. `table` prints it beside the published numbers, in Markdown.
+the same with Gaussian intervals, and AutoETS. `train` fits one model for all series of a frequency; see `pooled.py`.
+Each run is added to the file with its command, day, machine and versions; what is there already is not measured again,
+so that a command that was stopped is given again. `table` prints it beside the published numbers, in Markdown.
 """
 
 import argparse
 import contextlib
 import datetime
 import importlib.metadata
+import itertools
 import json
 import pathlib
 import shlex
@@ -20,7 +23,9 @@ import time
 
 import numpy as np
 
-from benchmarks.competitions import NAMES, PUBLISHED, by_statsforecast, competition
+from benchmarks.competitions import NAMES, PUBLISHED, SEASONS, by_statsforecast, competition
+from benchmarks.models import MODELS
+from benchmarks.pooled import CANDIDATES, train
 from zf_keras.files import write_whole
 from zoo.machine import machine
 
@@ -73,7 +78,8 @@ def table(rows, score):
     """Lines of Markdown: `score` of each model and set, a mean over seeds, and its geometric mean relative to the
     seasonal naive forecast of the same data: of nine sets, and of the eight whose data is as for the published numbers.
     """
-    sets, models = [" ".join(name) for name in NAMES], list(dict.fromkeys(row["model"] for row in rows))
+    sets = [" ".join(name) for name in NAMES]
+    models = list(dict.fromkeys(row["model"] for row in rows if row["set"] in sets))
     ours = {
         model: [
             np.mean([row[score] for row in rows if (row["model"], row["set"]) == (model, name)] or [np.nan])
@@ -104,6 +110,13 @@ def arguments(argv):
     baselines = commands.add_parser("baselines", help="seasonal naive and AutoETS, by statsforecast")
     baselines.add_argument("--models", nargs="+", choices=BASELINES, default=BASELINES, metavar="NAME")
     baselines.add_argument("--output", type=pathlib.Path, required=True, metavar="FILE", help="JSON, added to")
+    train = commands.add_parser("train", help="models by name, their settings chosen before each cutoff")
+    train.add_argument("--models", nargs="+", choices=MODELS, required=True, metavar="NAME", help=", ".join(MODELS))
+    train.add_argument("--frequencies", nargs="+", choices=SEASONS, default=list(SEASONS), metavar="NAME")
+    train.add_argument("--candidates", nargs="+", choices=CANDIDATES, default=list(CANDIDATES), metavar="NAME")
+    train.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    train.add_argument("--epochs", type=int, default=100, help="at most (default: 100)")
+    train.add_argument("--output", type=pathlib.Path, required=True, metavar="FILE", help="JSON, added to")
     tables = commands.add_parser("table", help="of what was measured, in Markdown")
     tables.add_argument("results", type=pathlib.Path, metavar="FILE")
     return parser.parse_args(argv)
@@ -114,6 +127,10 @@ def main(argv=None):
     args = arguments(argv)
     if args.command == "baselines":
         measure_baselines(Results(args.output, argv), args.models)
+    elif args.command == "train":
+        results, candidates = Results(args.output, argv), {name: CANDIDATES[name] for name in args.candidates}
+        for frequency, name in itertools.product(args.frequencies, args.models):
+            train(results, name, frequency, args.seeds, args.epochs, candidates=candidates)
     else:
         rows = Results(args.results, argv).rows()
         print("\n".join([*table(rows, "wql"), "", *table(rows, "mase")]))
