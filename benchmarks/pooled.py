@@ -4,6 +4,7 @@ It trains on windows, a random one of each series in every epoch. What is chosen
 epochs) is chosen by the same task one horizon earlier, so that nothing after a cutoff is read before the end.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
@@ -20,6 +21,7 @@ class Candidate(NamedTuple):
 
     seasons: int = 4  # of the context; at least `least` steps
     deseasonalised: bool = True  # by each series's index, where it has a season
+    form: str = "growth"  # what the model reads of a series: one of FORMS
     output: str = "student_t"
     units: int = 48
     latent_dim: int = 8
@@ -32,12 +34,32 @@ class Candidate(NamedTuple):
 
 
 CANDIDATES = {
-    "indices": Candidate(),
-    "indices, mixture": Candidate(output="gaussian_mixture"),
-    "raw": Candidate(deseasonalised=False),
-    "indices, large": Candidate(units=96, seasons=6),
+    "growth": Candidate(),
+    "growth, mixture": Candidate(output="gaussian_mixture"),
+    "growth, large": Candidate(units=96, seasons=6),
+    "growth, with seasons": Candidate(deseasonalised=False),
+    "difference": Candidate(form="difference"),
+    "level": Candidate(form="level"),
 }
 BATCH, PATHS, PAIRS = 64, 200, 8192
+
+
+class Form(NamedTuple):
+    """A transformation of the level of a series whose steps, or whose values, a model reads."""
+
+    to: Callable  # of a series and its mean
+    back: Callable
+    steps: bool  # whether the model reads y_t - y_{t-1} of it, 0 at first
+
+
+#: Growth is of the level and a hundredth of its mean, for some series have zeros.
+FORMS = {
+    "level": Form(lambda x, mean: x, lambda x, mean: x, False),
+    "difference": Form(lambda x, mean: x, lambda x, mean: x, True),
+    "growth": Form(
+        lambda x, mean: np.log(x + 0.01 * mean), lambda x, mean: np.maximum(np.exp(x) - 0.01 * mean, 0), True
+    ),
+}
 
 
 def seasonal_index(x, season):
@@ -73,9 +95,12 @@ class Pool:
         self.context = candidate.context(self.season)
         histories = [x for task in tasks for x in task.histories]
         self.indices = [seasonal_index(x, self.season if candidate.deseasonalised else 1) for x in histories]
-        self.series = [
-            (x / np.resize(index, len(x))).astype("float32") for x, index in zip(histories, self.indices, strict=True)
-        ]
+        levels = [x / np.resize(index, len(x)) for x, index in zip(histories, self.indices, strict=True)]
+        self.means = np.array([np.abs(x).mean() or 1.0 for x in levels])
+        self.form = FORMS[candidate.form]
+        values = [self.form.to(x, mean) for x, mean in zip(levels, self.means, strict=True)]
+        self.last = np.array([x[-1] for x in values])
+        self.series = [np.diff(x, prepend=x[:1]) if self.form.steps else x for x in values]
 
     def clock(self, steps):
         """Where in a season a step is, (..., features)."""
@@ -101,14 +126,20 @@ class Pool:
         paths = model.forecast(
             data.pop("targets"), self.horizon, num_samples=PATHS, seed=seed, batch_size=PAIRS, **data
         ).samples
-        steps = (lengths[:, None] + np.arange(self.horizon)) % self.season
-        index = [x[np.resize(step, len(step)) % len(x)] for x, step in zip(self.indices, steps, strict=True)]
-        paths = paths * np.stack(index)[..., None]
+        paths = self.in_units(paths[..., 0].astype("float64"), lengths)
         cuts = np.cumsum([len(task.histories) for task in self.tasks])[:-1]
         return [
-            Forecast(part[:, :, : task.horizon])
+            Forecast(part[:, :, : task.horizon, None])
             for task, part in zip(self.tasks, np.split(paths, cuts, axis=1), strict=True)
         ]
+
+    def in_units(self, paths, lengths):
+        """What a model said of the steps after each series, (paths, series, horizon), as its competition has them."""
+        if self.form.steps:
+            paths = self.last[:, None] + paths.cumsum(axis=2)
+        steps = lengths[:, None] + np.arange(paths.shape[2])
+        index = np.stack([x[step % len(x)] for x, step in zip(self.indices, steps, strict=True)])
+        return self.form.back(paths, self.means[:, None]) * index
 
 
 class Windows(keras.utils.PyDataset):
@@ -169,7 +200,7 @@ def fitted(name, pool, candidate, epochs, seed, callbacks=()):
     return model
 
 
-def train(results, name, frequency, seeds, epochs, every=5, patience=4, candidates=CANDIDATES):
+def train(results, name, frequency, seeds, epochs, every=2, patience=6, candidates=CANDIDATES):
     """Chooses a candidate, trains it for each seed on all that is known, and adds its scores; what is there stays."""
     tasks = [competition(collection, frequency) for collection in COLLECTIONS]
     key = {"model": name, "set": f"{frequency}, before"}
@@ -180,6 +211,13 @@ def train(results, name, frequency, seeds, epochs, every=5, patience=4, candidat
             fitted(name, pool, candidate, epochs, 0, [choice])
             results.add(**key, candidate=label, epochs=choice.best_epoch, relative=choice.best)
     chosen = min((row for row in results.rows() if key.items() <= row.items()), key=lambda row: row["relative"])
+    done = {
+        row["candidate"] for row in results.rows() if row["model"] == name and row["set"] in [t.name for t in tasks]
+    }
+    if done - {chosen["candidate"]}:
+        raise SystemExit(
+            f"{name}, {frequency}: trained as {done.pop()!r}; {chosen['candidate']!r} needs another --output."
+        )
     for seed in seeds:
         if all(results.has(model=name, seed=seed, set=task.name) for task in tasks):
             continue

@@ -22,6 +22,7 @@ ONE_BACKEND = (
     "models/test_numpy.py::test_steps",
     "pictures",
     "presets/test_refused.py",
+    "test_benchmarks_forecasting.py",
     "test_benchmarks_gpu.py::test_a_part_that_fails_or_is_late_keeps_its_rows",
     "test_benchmarks_gpu.py::test_a_process_of_a_part_is_ended_with_its_children",
     "test_benchmarks_gpu.py::test_wheels",
@@ -42,7 +43,7 @@ ONE_BACKEND = (
     "zoo/test_wrong_recipes.py",
 )
 #: What trains there all the same.
-BOTH_BACKENDS = ("datasets/test_batches.py",)
+BOTH_BACKENDS = ("datasets/test_batches.py", "test_benchmarks_forecasting.py::test_a_model_is_trained_and_asked")
 #: Kills, learning, searches, exports, presets, programs of their own, trainings compared: not in `make quick`.
 SLOW = (
     "data/test_padding.py",
