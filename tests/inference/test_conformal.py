@@ -55,8 +55,22 @@ def test_by_hand():
     np.testing.assert_allclose(np.sort(masked.samples.ravel()), moved)
 
 
-def test_paths_keep_their_ranks_in_order():
-    """Where quantiles cross, the middle stays, and the others give way outwards."""
+def test_what_is_missing_at_a_step():
+    """The extremes are moved by the extreme errors that there are."""
+    past, actual = Forecast(np.zeros((5, 3, 2, 1))), np.array([[1.0, 1.0], [2.0, np.nan], [4.0, np.nan]])[..., None]
+    better = Forecast(np.zeros((5, 1, 2, 1))).recalibrated(past, actual)
+    np.testing.assert_array_equal(np.sort(better.samples[:, 0, :, 0], axis=0).T, [[1, 1, 2, 4, 4], [1] * 5])
+
+
+def test_where_quantiles_cross():
+    """The middle stays, and the others give way outwards."""
+    past, new = (Forecast(np.array(x).reshape(5, 1, 1, 1)) for x in ([0.0, 4, 5, 6, 10], [0.0, 1, 5, 9, 10]))
+    better = new.recalibrated(past, np.full((1, 1, 1), 5.0))
+    ratio = np.sqrt(82 / 52)  # of the spreads; the errors are 5, 1, 0, -1 and -5
+    np.testing.assert_allclose(better.samples.ravel(), [1 + ratio, 1 + ratio, 5, 9 - ratio, 9 - ratio])
+
+
+def test_paths_keep_their_ranks():
     paths = RNG.normal(size=(11, 3, 5, 2))
     new = Forecast(paths)
     past = Forecast(RNG.normal(size=(7, 4, 5, 2)))

@@ -130,8 +130,8 @@ def _means_by_utilsforecast(forecast, actual, history, season, ends):
         "smape": losses.smape(rows, ["f"]),
     }
     if history is not None:
-        train_df = frame(y=_padded(history, batch, width)).sort_values(["unique_id", "ds"])
-        found["mase"] = losses.mase(rows, ["f"], seasonality=season, train_df=train_df)
+        known = frame(y=_padded(history, batch, width))
+        found["mase"] = losses.mase(rows, ["f"], seasonality=season, train_df=known)
     ids = np.arange(batch * width)
     return {
         name: each.set_index("unique_id")["f"].reindex(ids).to_numpy("float64").reshape(batch, width)
