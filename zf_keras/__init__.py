@@ -20,6 +20,7 @@ from zf_keras.inference.board import TensorBoardSamples
 from zf_keras.inference.forecasts import Forecast
 from zf_keras.layers.auxiliary_decoder import AuxiliaryDecoder
 from zf_keras.layers.backward_encoder import BackwardEncoder
+from zf_keras.layers.scaling import Scaling
 from zf_keras.models.base import SequenceModel
 from zf_keras.models.rnn.rnn import RNN
 from zf_keras.models.srnn.srnn import SRNN

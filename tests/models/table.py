@@ -82,6 +82,8 @@ if keras.config.backend() == "jax":
     PAIRS_HERE = CASES_HERE
 else:
     CASES_HERE, PAIRS_HERE, MODELS_HERE = CASES, PAIRS, tuple(MODELS)
+#: Each way to the next state, for what is the same in all models and compiled for each.
+FEW_HERE = ("rnn", "srnn", "z_forcing") if keras.config.backend() == "jax" else EVERY_OUTPUT
 LATENT_HERE = [name for name in MODELS_HERE if name in LATENT]
 
 

@@ -21,11 +21,11 @@ def lstm(cell, factors, shift=0.0):
     return {f"{cell}/kernel": kernel, f"{cell}/bias": [20.0, -20.0, K * shift, 20.0]}
 
 
-def linear_gaussian(cls, rho, a, m, s, sigma, kappa=0.0, g=0.0, mu=0.0, s_b=1.0):
+def linear_gaussian(cls, rho, a, m, s, sigma, kappa=0.0, g=0.0, mu=0.0, s_b=1.0, missing=None):
     """z_t ~ N(m + kappa z_{t-1}, s^2), b_t ~ N(tanh mu, s_b^2), y_t ~ N(rho y_{t-1} + a z_t + g b_t, sigma^2)."""
     latent = {} if cls is RNN else {"latent_dim": 1, "hidden_units": 1}
     standard = {"prior": "standard_normal"} if cls in (VRNN, VariationalBiLSTM) and (m, s) == (0, 1) else {}
-    model = cls(units=1, output="gaussian", output_network="linear", seed=0, **latent, **standard)
+    model = cls(units=1, output="gaussian", output_network="linear", seed=0, missing=missing, **latent, **standard)
     model.build((None, None, 1))
     if cls is RNN:
         values, read = lstm("lstm/layer_0/lstm_cell", [rho]), [1 / K]
@@ -40,7 +40,8 @@ def linear_gaussian(cls, rho, a, m, s, sigma, kappa=0.0, g=0.0, mu=0.0, s_b=1.0)
             "features_z/bias": [1],
         }
     elif cls is SRNN:
-        values, read = lstm("lstm/layer_0/lstm_cell", [rho]), [a, 1 / K]
+        flags = [0.0] if missing else []
+        values, read = lstm("lstm/layer_0/lstm_cell", [rho, *flags]), [a, 1 / K]
         values |= {"prior/hidden/kernel": [[E], [0]], "prior/hidden/bias": [1], "prior/linear/kernel": [[kappa / E, 0]]}
     elif cls is ZForcing:
         values, read = lstm("cell", [rho, a]), [1 / K]

@@ -184,9 +184,8 @@ def _generation(model):
     prompt = {
         "prompt": spec_of_frames(model, "targets", None, None),
         "prompt_mask": tf.TensorSpec((None, None), tf.bool),
-        **specs_of_covariates(model, None, None),
     }
-    prompt_noise = with_width(prompt_noise=spec_of_floats(None, None, dim))
+    prompt_noise = with_width(prompt_noise=spec_of_floats(None, None, dim)) | specs_of_covariates(model, None, None)
     of_prompt = {
         "prompt_mask": lambda given: tf.fill(leading_sizes(given["prompt"]), True),
         "prompt_noise": Drawn(draw_normal, lambda given: (*leading_sizes(given["prompt"]), dim)),

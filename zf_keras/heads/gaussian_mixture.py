@@ -72,6 +72,12 @@ class GaussianMixtureHead(DistributionHead):
         logits, components = self._split(params)
         return logits, components.log_prob_by_feature(ops.expand_dims(float32(values), -2))
 
+    def given_observed(self, params, values, observed):
+        """The components weighed by how well they explain what is observed of the frame."""
+        logits, log_probs = self._log_probs(params, where_observed(values, observed))
+        logits = logits + ops.sum(where_observed(log_probs, ops.expand_dims(observed, -2)), axis=-1)
+        return ops.concatenate([logits, float32(params)[..., self.num_components :]], axis=-1)
+
     def at_temperature(self, params, temperature):
         logits, components = self._split(params)
         return self._joined(logits / temperature, tempered(components, temperature))

@@ -110,6 +110,15 @@ class DistributionHead(keras.layers.Layer):
                 "missing values."
             )
 
+    def given_observed(self, params, values, observed):
+        """Parameters of the distribution of a frame, given some of its features; of independent ones the same.
+
+        Args:
+            params: tensor (..., params_dim).
+            values, observed: as for `log_prob`.
+        """
+        return params
+
     def log_prob_by_feature(self, params, values):
         """log p of each feature by itself, whatever the others are, in nats, (..., features)."""
         raise NotImplementedError(f"{type(self).__name__} must define `log_prob_by_feature` to be scored by feature.")

@@ -68,8 +68,10 @@ class Scaling(keras.layers.Layer):
             frames: iterable of NumPy arrays (values, features); NaN does not count.
             shifts: bool. Whether to shift.
         """
-        values, sizes = ([Moments() for _ in range(self.shift.shape[0])] for _ in range(2))
+        values, sizes = [], []
         for part in frames:
+            if not values:
+                values, sizes = ([Moments() for _ in part.T] for _ in range(2))
             for column, of_values, of_sizes in zip(part.T, values, sizes, strict=True):
                 seen = column[~np.isnan(column)]
                 if len(seen):

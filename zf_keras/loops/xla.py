@@ -27,6 +27,11 @@ def portable():
         _portable.reset(token)
 
 
+def is_portable():
+    """Whether what is traced now must be readable by other runtimes."""
+    return _portable.get()
+
+
 def uses_xla(units):
     """Whether a loop over states of so many units is compiled."""
     if keras.config.backend() != "tensorflow" or units not in UNITS or _portable.get():

@@ -27,9 +27,9 @@ OF_ALL = """\
             piece. Everything but `fit` takes whole sequences. Defaults to `None`, every sequence is whole.
         cardinalities: sequence of int or `None`. Numbers of ids of each column of `categories`, which are embedded.
             Defaults to `None`, no categories.
-        missing: `"skip"` for data with missing values, NaN or false in `observed`: they are not scored, and the networks
-            read a flag, and in the place of a missing x_t the mean that the model expects there. Defaults to `None`,
-            NaN is an error.
+        missing: `"skip"` for data with missing values, NaN or false in `observed`: they are not scored. The networks
+            read a flag for each, and in the place of a missing x_t the mean that the model expects there. Defaults to
+            `None`, NaN is an error.
         scaling: `"standard"`, `"mean_abs"` or a `Scaling`: what frames are divided by as they are read, and the output
             is multiplied by. Defaults to `None`.
         seed: int or `None`. Seed of the initial weights and of the model's own random numbers.

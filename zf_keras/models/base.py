@@ -19,6 +19,7 @@ from zf_keras.data.padding import cut, padded_size, padded_to, pads
 from zf_keras.data.sequences import FIRST, is_concrete
 from zf_keras.export.model import export
 from zf_keras.inference.generation import forecast, generate
+from zf_keras.inference.imputation import impute
 from zf_keras.inference.likelihood import log_likelihood
 from zf_keras.inference.particles import step_scores
 from zf_keras.inference.passes import arrays, count_and_time, noise_of, rows_of
@@ -287,6 +288,7 @@ class SequenceModel(ReadingModel):
     log_likelihood = log_likelihood
     generate = generate
     forecast = forecast
+    impute = impute
     step_scores = step_scores
     prompt_state = prompt_state
     export = export

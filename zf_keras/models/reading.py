@@ -12,6 +12,7 @@ from keras import ops
 from zf_keras.data.sequences import Sequences, sequences_of
 from zf_keras.inference.passes import frames_of
 from zf_keras.loops.scan import scan
+from zf_keras.loops.xla import is_portable
 from zf_keras.models.configured import ConfiguredModel
 from zf_keras.probability import float32
 
@@ -178,7 +179,8 @@ class ReadingModel(ConfiguredModel):
             first = (self.initial_state(count), targets[:, 0] * 0.0 + self.start, ops.ones_like(observed[:, 0]))
             return ops.reshape(ops.swapaxes(scan(step, first, inputs)[1], 0, 1), ops.shape(targets))
 
-        return ops.stop_gradient(ops.cond(ops.all(observed), lambda: targets, fill))
+        filled = fill() if is_portable() else ops.cond(ops.all(observed), lambda: targets, fill)
+        return ops.stop_gradient(filled)
 
     def adapt(self, data):
         """Takes the scale of `scaling="standard"` from training data, to be called once before `fit`.

@@ -1,0 +1,123 @@
+"""Exports and streams of models that read covariates, gaps and scales."""
+
+import keras
+import numpy as np
+import pytest
+
+from tests.models.table import MODELS
+from tests.support import normal, set_random_weights
+from zf_keras.export import Stream
+
+pytestmark = pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="it is TensorFlow that reads an export")
+COUNT, TIME, HORIZON = 3, 6, 4
+
+
+def made(name, **kwargs):
+    cls, arguments = MODELS[name]
+    model = cls(output="gaussian", seed=0, cardinalities=(3,), **{**arguments, **kwargs})
+    model.build(
+        {
+            "targets": (None, None, 2),
+            "covariates": (None, None, 2),
+            "static": (None, 1),
+            "categories": (None, 1),
+        }
+    )
+    return set_random_weights(model)
+
+
+def data(time=TIME, gaps=True):
+    rng = np.random.default_rng(0)
+    y = 50 * rng.normal(size=(COUNT, time, 2)).astype("float32")
+    if gaps:
+        y[rng.random(y.shape) < 0.3] = np.nan
+    known = {
+        "covariates": rng.normal(size=(COUNT, time + HORIZON, 2)).astype("float32"),
+        "static": rng.normal(size=(COUNT, 1)).astype("float32"),
+        "categories": np.array([[0], [2], [1]], "int32"),
+    }
+    return y, known
+
+
+def test_gaps_scales_and_covariates(tmp_path):
+    import tensorflow as tf
+
+    model = made("rnn", missing="skip", scaling="mean_abs")
+    model.export(tmp_path)
+    loaded = tf.saved_model.load(str(tmp_path))
+    assert not hasattr(loaded, "generate")  # nothing would tell the scale
+    y, known = data()
+    first = {**known, "covariates": known["covariates"][:, :TIME]}
+    mask = np.arange(TIME) < np.array([[6], [4], [5]])
+    expected = model.log_likelihood({"targets": y, "mask": mask, **first}, verbose=0)
+    np.testing.assert_allclose(loaded.elbo(targets=y, mask=mask, **first), expected, rtol=1e-4)
+    drawn = loaded.continue_sequence(y, horizon=HORIZON, prompt_mask=mask, temperature=1e-6, **known)
+    wanted = model.forecast(y, HORIZON, 1, seed=0, temperature=1e-6, mask=mask, **known).samples[0]
+    np.testing.assert_allclose(drawn, wanted, rtol=1e-3, atol=1e-3)
+    _steps_are_the_whole(model, loaded, y, known, first, mask)
+    _streams(model, tmp_path, y, known, first, loaded.state_after(y, **first)["scale"])
+
+
+def _steps_are_the_whole(model, loaded, y, known, first, mask):
+    """`state_after` and `generate_step` are `continue_sequence`."""
+    noise = normal(COUNT, HORIZON, model.head.normal_dim, seed=1)
+    expected = loaded.continue_sequence(y, horizon=HORIZON, prompt_mask=mask, noise=noise, **known)
+    after = loaded.state_after(y, prompt_mask=mask, **first)
+    state, x, observed = after["state"], after["frame"], after["observed"]
+    assert not np.all(observed)
+    for t in range(HORIZON):
+        covariates = known["covariates"][np.arange(COUNT), mask.sum(1) + t]
+        of_step = {**known, "covariates": covariates, "scale": after["scale"], "observed": observed}
+        step = loaded.generate_step(state=state, x=x, noise=noise[:, t], **of_step)
+        np.testing.assert_allclose(step["y"], expected[:, t], rtol=1e-3, atol=1e-3)
+        state, x, observed = step["state"], step["y"], np.ones((COUNT, 2), bool)
+
+
+def _streams(model, folder, y, known, first, scale, row=1):
+    """Scores with gaps, frame by frame, are those of Python."""
+    expected = model.step_scores({"targets": y, **first}, verbose=0)
+    of_row = {"static": known["static"][row], "categories": known["categories"][row]}
+    stream = Stream(folder, 2, seed=0, scale=scale[row], **of_row)
+    scores = [stream.score(frame, covariates=u) for frame, u in zip(y[row], known["covariates"][row], strict=False)]
+    np.testing.assert_allclose(scores, expected[row], rtol=1e-4)
+    paths = stream.forecast(HORIZON, covariates=known["covariates"][row, TIME:])
+    assert paths.shape == (2, HORIZON, 2) and np.isfinite(paths).all()
+    for arguments, match in (
+        ({"covariates": None}, "`covariates` must be given"),
+        ({"covariates": np.zeros(3)}, r"`covariates` must be of shape \(2,\)"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            stream.score(y[row, 0], **arguments)
+    with pytest.raises(ValueError, match="`covariates` must be of horizon=2 steps"):
+        stream.forecast(2, covariates=np.zeros((3, 2)))
+    with pytest.raises(ValueError, match="`scale` must be given"):
+        Stream(folder, 2, **of_row)
+
+
+def test_a_global_scale_and_covariates(tmp_path):
+    """Generated from the first frame on, in the user's units."""
+    import tensorflow as tf
+
+    model = made("vrnn", scaling="standard")
+    y, known = data(gaps=False)
+    model.adapt({"targets": y, **known, "covariates": known["covariates"][:, :TIME]})
+    model.export(tmp_path)
+    loaded = tf.saved_model.load(str(tmp_path))
+    width = model.noise_dim + model.head.normal_dim
+    length = TIME + HORIZON
+    frames = loaded.generate(batch_size=COUNT, length=length, noise=normal(COUNT, TIME + HORIZON, width), **known)
+    assert frames.shape == (COUNT, TIME + HORIZON, 2) and np.abs(frames).max() > 20
+    stream = Stream(tmp_path, 2, static=known["static"][0], categories=known["categories"][0])
+    np.testing.assert_allclose(stream._x, np.tile(model.scaling.shift, (2, 1)), rtol=1e-6)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="covariates must be of every step"):
+        loaded.generate(batch_size=COUNT, length=TIME, **known)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="categories must be known ids"):
+        loaded.generate(batch_size=COUNT, length=length, **{**known, "categories": known["categories"] + 1})
+
+
+@pytest.mark.parametrize("format", ["onnx", "litert"])
+def test_files(format, tmp_path):
+    """Each is run and compared with the model as it is written."""
+    pytest.importorskip("tf2onnx")
+    made("z_forcing", missing="skip", scaling="mean_abs").export(tmp_path, format)
+    assert list(tmp_path.glob("score_step.*"))
