@@ -137,6 +137,11 @@ def test_one_path_is_a_point_forecast():
     assert found["energy_score"] == pytest.approx(np.sqrt((error**2).sum(axis=(1, 2))).mean())
 
 
+def test_where_nothing_came():
+    found = Forecast(PATHS).scores(0 * ACTUAL, 0 * HISTORY)
+    assert np.isnan([found.pop("wql"), found.pop("mase")]).all() and np.isfinite(list(found.values())).all()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -150,6 +155,7 @@ def test_one_path_is_a_point_forecast():
         ({"season": 0}, "`season`"),
         ({"level": 1.0}, r"`level` must be in \(0, 1\)"),
         ({"quantiles": [0.5, 2]}, "`quantiles`"),
+        ({"quantiles": []}, "`quantiles` must hold at least one"),
     ],
 )
 def test_errors(arguments, message):
