@@ -98,6 +98,13 @@ def test_docs_of_forecasts():
     assert len(names["figure"].axes) == 1
     assert names["ragged"].shape == (100, 4, 12, 1) and names["sequences"].shape == (4, 60, 1)
     assert names["each"].mean() == pytest.approx(names["found"]["crps"]) and names["naive"] > 0
+    raw, recalibrated = names["coverages"]
+    assert abs(recalibrated - 0.8) < abs(raw - 0.8)
+
+
+def test_docs_of_gluonts():
+    found = names_of_docs("gluonts.md")["found"]
+    assert list(found) == ["MASE[0.5]", "mean_weighted_sum_quantile_loss"] and np.isfinite(found.to_numpy()).all()
 
 
 def test_docs_of_series(tmp_path, monkeypatch):

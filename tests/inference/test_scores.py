@@ -8,9 +8,6 @@ from scipy import stats
 
 from zf_keras import Forecast
 
-for library in ("pandas", "scoringrules", "utilsforecast"):
-    pytest.importorskip(library)
-
 RNG = np.random.default_rng(0)
 PATHS, ACTUAL, HISTORY = RNG.normal(size=(20, 3, 4, 2)), RNG.normal(size=(3, 4, 2)), RNG.normal(size=(3, 9, 2))
 
@@ -18,16 +15,16 @@ PATHS, ACTUAL, HISTORY = RNG.normal(size=(20, 3, 4, 2)), RNG.normal(size=(3, 4, 
 def test_a_gaussian():
     """Gneiting and Raftery 2007, eq. 21."""
     mean, scale, y = np.array([0.0, 1.0, -3.0]), np.array([1.0, 0.5, 2.0]), np.array([0.3, 2.0, -3.0])
-    uniform = (np.arange(4000) + 0.5) / 4000
+    uniform = (np.arange(1000) + 0.5) / 1000
     paths = mean + scale * stats.norm.ppf(uniform)[:, None]
     found = Forecast(paths[:, :, None, None]).scores(y[:, None, None], by_series=True, level=0.5)
     z = (y - mean) / scale
     crps = scale * (z * (2 * stats.norm.cdf(z) - 1) + 2 * stats.norm.pdf(z) - 1 / np.sqrt(np.pi))
-    np.testing.assert_allclose(found["crps"], crps, rtol=2e-3)
+    np.testing.assert_allclose(found["crps"], crps, rtol=5e-3)
     np.testing.assert_allclose(found["energy_score"], found["crps"], rtol=1e-6)  # of one reading
     half = scale * stats.norm.ppf(0.75)
     outside = np.maximum(np.abs(y - mean) - half, 0)
-    np.testing.assert_allclose(found["interval_score"], 2 * half + 2 / 0.5 * outside, rtol=2e-3)
+    np.testing.assert_allclose(found["interval_score"], 2 * half + 2 / 0.5 * outside, rtol=5e-3)
     np.testing.assert_array_equal(found["coverage"], outside == 0)
 
 
@@ -140,6 +137,11 @@ def test_one_path_is_a_point_forecast():
     assert found["energy_score"] == pytest.approx(np.sqrt((error**2).sum(axis=(1, 2))).mean())
 
 
+def test_where_nothing_came():
+    found = Forecast(PATHS).scores(0 * ACTUAL, 0 * HISTORY)
+    assert np.isnan([found.pop("wql"), found.pop("mase")]).all() and np.isfinite(list(found.values())).all()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -153,6 +155,7 @@ def test_one_path_is_a_point_forecast():
         ({"season": 0}, "`season`"),
         ({"level": 1.0}, r"`level` must be in \(0, 1\)"),
         ({"quantiles": [0.5, 2]}, "`quantiles`"),
+        ({"quantiles": []}, "`quantiles` must hold at least one"),
     ],
 )
 def test_errors(arguments, message):

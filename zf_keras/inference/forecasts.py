@@ -6,6 +6,7 @@ import numpy as np
 from zf_keras import pictures
 from zf_keras.arguments import check_non_negative_int, check_probability
 from zf_keras.extras import optional_import
+from zf_keras.inference.conformal import recalibrated
 from zf_keras.inference.scores import scores
 
 
@@ -131,6 +132,7 @@ class Forecast(np.lib.mixins.NDArrayOperatorsMixin):
         return pictures.forecast(self.samples[:, series], history, features)
 
     scores = scores
+    recalibrated = recalibrated
 
     def _check_numbers(self, name):
         if self.ndim == 3:

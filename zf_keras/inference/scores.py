@@ -39,7 +39,8 @@ def scores(forecast, actual, history=None, season=1, level=0.9, quantiles=DECILE
             nothing is known. Defaults to `False`.
 
     Returns:
-        Dict of floats, or of NumPy arrays (batch,), by name.
+        Dict of floats, or of NumPy arrays (batch,), by name. NaN where a score has no value, such as `wql` where all
+        that came is 0.
 
     Raises:
         ImportError: scoringrules or utilsforecast is not there.
@@ -59,6 +60,8 @@ def scores(forecast, actual, history=None, season=1, level=0.9, quantiles=DECILE
     if not 0 < check_probability("level", level) < 1:
         raise ValueError(f"`level` must be in (0, 1). Received: level={level}.")
     levels = np.array([check_probability("quantiles", q) for q in np.atleast_1d(quantiles).tolist()])
+    if not len(levels):
+        raise ValueError("`quantiles` must hold at least one level. Received: none.")
     rules = optional_import("scoringrules", "series", "A score")
     known = ~np.isnan(actual)
     y, counts = actual[known], known.sum(axis=1)
@@ -130,8 +133,8 @@ def _means_by_utilsforecast(forecast, actual, history, season, ends):
         "smape": losses.smape(rows, ["f"]),
     }
     if history is not None:
-        train_df = frame(y=_padded(history, batch, width)).sort_values(["unique_id", "ds"])
-        found["mase"] = losses.mase(rows, ["f"], seasonality=season, train_df=train_df)
+        known = frame(y=_padded(history, batch, width))
+        found["mase"] = losses.mase(rows, ["f"], seasonality=season, train_df=known)
     ids = np.arange(batch * width)
     return {
         name: each.set_index("unique_id")["f"].reindex(ids).to_numpy("float64").reshape(batch, width)
