@@ -166,6 +166,17 @@ def test_wide_and_files(tmp_path):
             assert data.test[i]["categories"].tolist() == expected.test[place]["categories"].tolist()
 
 
+def test_a_name_is_what_is_written(tmp_path):
+    """NA too, which pandas takes for nothing, and 007 for a number."""
+    frame = table({"NA": 12, "007": 12})
+    _, manifest = prepared(tmp_path, frame.assign(shop="null"), categories=["shop"])
+    assert [each["name"] for each in manifest["survey"]["series"]] == ["NA", "007"]
+    assert manifest["survey"]["vocabularies"] == {"shop": ["null"]}
+    refused(
+        tmp_path, frame.assign(shop=frame["shop"].where(frame.index != 3)), "'shop' must be one", categories=["shop"]
+    )
+
+
 def test_several_targets_and_missing_values(tmp_path):
     frame = table({"a": 30}).assign(y2=lambda frame: -frame.y)
     frame.loc[[4, 28], "y"] = np.nan

@@ -96,7 +96,9 @@ def _read(path, columns):
     texts = [columns.time, columns.series, *columns.categories]
     try:
         if path.suffix.lower() == ".csv":
-            frame = pandas.read_csv(path, dtype=dict.fromkeys(texts, str))
+            frame = pandas.read_csv(path, converters=dict.fromkeys(texts, str.strip))  # which leave the name NA be
+            names = [name for name in frame if name in texts]
+            frame[names] = frame[names].where(frame[names] != "")
         else:
             optional_import("pyarrow", "series", "A Parquet file")
             frame = pandas.read_parquet(path)
