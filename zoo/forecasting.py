@@ -9,6 +9,7 @@ from zf_keras.arguments import check_positive_int, check_probability, check_seed
 from zf_keras.data.batches import Batches
 from zf_keras.datasets import series
 from zf_keras.datasets.series_files import import_pandas
+from zf_keras.datasets.series_grid import ahead
 from zf_keras.datasets.series_survey import sequence_of
 from zf_keras.files import whole_file
 from zf_keras.inference.forecasts import Forecast
@@ -47,7 +48,7 @@ def forecast(run, source, output, horizon=None, quantiles=(0.1, 0.5, 0.9), num_s
     quantiles = [check_probability("quantiles", q) for q in quantiles]
     check_size("num_samples", num_samples)
     check_seed("seed", seed)
-    found = [series.ahead(each, settings, survey, horizon) for each in series.read(source, manifest)]
+    found = [ahead(each, settings, survey, horizon) for each in series.read(source, manifest)]
     sequences = [sequence_of(each.part(max(0, n - settings["context"]), None), settings, survey) for each, n in found]
     drawn = forecast_of(run, best_model(run)[0], sequences, horizon, num_samples, seed)
     frame = _frame(drawn, found, quantiles, settings)

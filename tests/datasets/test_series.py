@@ -290,6 +290,15 @@ def test_time_zones(tmp_path):
     assert hours.tolist() == [20, 21, 22, 23, 0, 1, 3, 4, 5, 6, 7, 8, 9]
     one = offsets.assign(ds=[time.isoformat() for time in berlin.tz_convert("UTC")])
     assert prepared(tmp_path, one, "utc")[1]["survey"]["time_zone"] == "UTC"
+    # Of a new file: brought to the clocks of the data, or refused where these are not known.
+    (summer,) = series.read(write(tmp_path / "summer.csv", one), manifest)
+    assert str(summer.times.tz) == "Europe/Berlin" and (summer.times == berlin).all()
+    fixed = prepared(tmp_path, one.assign(ds=one.ds.str.replace("+00:00", "+02:00")), "fixed")[1]
+    (utc,) = series.read(tmp_path / "summer.csv", fixed)
+    assert (utc.times == berlin).all() and utc.times[0].utcoffset() == pandas.Timedelta("2h")
+    naive = prepared(tmp_path, frame, "naive")[1]
+    with pytest.raises(ValueError, match=r"summer\.csv: series 'a' has the time zone .*, where the data has none"):
+        series.read(tmp_path / "summer.csv", naive)
     parquet = write(tmp_path / "zoned.parquet", frame.assign(ds=berlin))
     for zone, expected in ((None, "Europe/Berlin"), ("UTC", "UTC")):
         assert prepare(parquet, tmp_path / expected, time_zone=zone)["survey"]["time_zone"] == expected

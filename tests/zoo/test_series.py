@@ -7,6 +7,7 @@ import pytest
 
 from tests.zoo.command_line import done, inside, refused
 from zf_keras.datasets import Batches, series
+from zf_keras.datasets.series_grid import ahead
 from zf_keras.inference.forecasts import Forecast
 from zoo import backtesting, recipes
 from zoo.evaluation import best_model
@@ -137,7 +138,7 @@ def test_a_series_shorter_than_the_context(trained, monkeypatch):
         with pytest.raises(ZeroDivisionError):
             done("forecast", "run", "--source", source)
         prompt, mask = drawn["args"][0], drawn["mask"]
-        each, known = series.ahead(series.read(source, manifest)[row], settings, survey, 3)
+        each, known = ahead(series.read(source, manifest)[row], settings, survey, 3)
         assert known == 2 and mask[row].sum() == 2 and drawn["covariates"].shape[1] == prompt.shape[1] + 3
         np.testing.assert_allclose(prompt[row, :2], each.targets[:2], rtol=1e-6)
         price = (each.covariates[:, 0] - survey["scales"]["price"]["mean"]) / survey["scales"]["price"]["std"]

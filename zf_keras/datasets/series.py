@@ -26,8 +26,6 @@ A file is read whole; of a folder one file at a time is in memory.
 import contextlib
 from pathlib import Path
 
-import numpy as np
-
 from zf_keras import pictures
 from zf_keras.arguments import check_choice, check_positive_int
 from zf_keras.data.files import file_state
@@ -37,7 +35,7 @@ from zf_keras.datasets import calendar as calendars
 from zf_keras.datasets import sources
 from zf_keras.datasets.dataset import Dataset
 from zf_keras.datasets.series_files import LAYOUTS, SUFFIXES, Columns, import_pandas, read_series
-from zf_keras.datasets.series_grid import check_frequency, dates_after, on_grid
+from zf_keras.datasets.series_grid import check_frequency, on_grid
 from zf_keras.datasets.series_survey import Survey
 from zf_keras.datasets.splits import Splits, load_splits
 from zf_keras.files import whole_file
@@ -213,7 +211,8 @@ def read(source, manifest):
         manifest: dict. Of the data set.
 
     Returns:
-        List of `Series` in the units of the files. Rows after the last value have targets of NaN.
+        List of `Series` in the units of the files. Rows after the last value have targets of NaN. Dates are those of
+        the clocks of the data set.
 
     Raises:
         FileNotFoundError: there is no file to read.
@@ -228,47 +227,15 @@ def read(source, manifest):
     for file in [source.name] if one else sources.files(source, SUFFIXES):
         path = source if one else source / file
         try:
-            for each in read_series(path, columns, settings["time_zone"]):
+            for each in read_series(path, columns, survey["time_zone"]):
+                if each.times.tz is not None and survey["time_zone"] is None:
+                    raise ValueError(f"series {each.name!r} has the time zone {each.times.tz}, where the data has none")
                 if each.name in found:
                     raise ValueError(f"series {each.name!r} is in another file too")
                 found[each.name] = on_grid(each, survey["frequency"], settings["gaps"])
         except ValueError as error:
             raise ValueError(f"{file}: {error}") from error
     return list(found.values())
-
-
-def ahead(series, settings, survey, horizon):
-    """A series up to `horizon` steps after its last value, with targets of NaN there, and the steps of its values.
-
-    Args:
-        series: `Series`, of `read`.
-        settings: dict. Of the manifest.
-        survey: dict. Likewise.
-        horizon: int.
-
-    Raises:
-        ValueError: it has no value, or its covariates do not reach so far.
-    """
-    known = series.first_and_last()[1]
-    if not known:
-        raise ValueError(f"series {series.name!r} has no value")
-    there = len(series.times) - known
-    if settings["covariates"] and there < horizon:
-        raise ValueError(
-            f"series {series.name!r} has {there} rows after its last value, and its covariates must be known for the "
-            f"{horizon} steps of the forecast: add rows with a blank target"
-        )
-    past, future = series.part(0, known), dates_after(series.times[known - 1], survey["frequency"], horizon)
-    covariates = series.covariates[known : known + horizon] if settings["covariates"] else np.zeros((horizon, 0))
-    targets = np.full((horizon, past.targets.shape[1]), np.nan)
-    return (
-        past._replace(
-            times=past.times.append(future),
-            targets=np.concatenate([past.targets, targets]),
-            covariates=np.concatenate([past.covariates, covariates]),
-        ),
-        known,
-    )
 
 
 def model_arguments(manifest):

@@ -96,6 +96,40 @@ def dates_after(time, frequency, count):
     return import_pandas().date_range(time, periods=count + 1, freq=frequency)[1:]
 
 
+def ahead(series, settings, survey, horizon):
+    """A series up to `horizon` steps after its last value, with targets of NaN there, and the steps of its values.
+
+    Args:
+        series: `Series`, of `read`.
+        settings: dict. Of the manifest.
+        survey: dict. Likewise.
+        horizon: int.
+
+    Raises:
+        ValueError: it has no value, or its covariates do not reach so far.
+    """
+    known = series.first_and_last()[1]
+    if not known:
+        raise ValueError(f"series {series.name!r} has no value")
+    there = len(series.times) - known
+    if settings["covariates"] and there < horizon:
+        raise ValueError(
+            f"series {series.name!r} has {there} rows after its last value, and its covariates must be known for the "
+            f"{horizon} steps of the forecast: add rows with a blank target"
+        )
+    past, future = series.part(0, known), dates_after(series.times[known - 1], survey["frequency"], horizon)
+    covariates = series.covariates[known : known + horizon] if settings["covariates"] else np.zeros((horizon, 0))
+    targets = np.full((horizon, past.targets.shape[1]), np.nan)
+    return (
+        past._replace(
+            times=past.times.append(future),
+            targets=np.concatenate([past.targets, targets]),
+            covariates=np.concatenate([past.covariates, covariates]),
+        ),
+        known,
+    )
+
+
 def _inferred(times):
     """The frequency of all of some dates, `None` where they have none."""
     return import_pandas().infer_freq(times) if len(times) > 2 else None
