@@ -16,10 +16,13 @@ os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_cp
 #: conftest leaves it to JAX.
 ONE_BACKEND = (
     "datasets",
+    "inference/test_conformal.py",
+    "inference/test_scores.py",
     "models/test_numpy.py::test_log_likelihood_without_latents",
     "models/test_numpy.py::test_steps",
     "pictures",
     "presets/test_refused.py",
+    "test_benchmarks_forecasting.py",
     "test_benchmarks_gpu.py::test_a_part_that_fails_or_is_late_keeps_its_rows",
     "test_benchmarks_gpu.py::test_a_process_of_a_part_is_ended_with_its_children",
     "test_benchmarks_gpu.py::test_wheels",
@@ -40,7 +43,7 @@ ONE_BACKEND = (
     "zoo/test_wrong_recipes.py",
 )
 #: What trains there all the same.
-BOTH_BACKENDS = ("datasets/test_batches.py",)
+BOTH_BACKENDS = ("datasets/test_batches.py", "test_benchmarks_forecasting.py::test_a_model_is_trained_and_asked")
 #: Kills, learning, searches, exports, presets, programs of their own, trainings compared: not in `make quick`.
 SLOW = (
     "data/test_padding.py",
@@ -83,6 +86,7 @@ SLOW = (
     "zoo/test_report.py",
     "zoo/test_resume.py",
     "zoo/test_samples.py",
+    "zoo/test_series.py",
     "zoo/test_speech.py",
     "zoo/test_training.py",
 )

@@ -97,6 +97,26 @@ def test_docs_of_forecasts():
     assert names["deciles"].shape == (3, 4, 12, 1) and names["totals"].shape == (100, 4, 1)
     assert len(names["figure"].axes) == 1
     assert names["ragged"].shape == (100, 4, 12, 1) and names["sequences"].shape == (4, 60, 1)
+    assert names["each"].mean() == pytest.approx(names["found"]["crps"]) and names["naive"] > 0
+    raw, recalibrated = names["coverages"]
+    assert abs(recalibrated - 0.8) < abs(raw - 0.8)
+
+
+def test_docs_of_gluonts():
+    found = names_of_docs("gluonts.md")["found"]
+    assert list(found) == ["MASE[0.5]", "mean_weighted_sum_quantile_loss"] and np.isfinite(found.to_numpy()).all()
+
+
+def test_docs_of_series(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = names_of_docs("series.md")
+    assert {key: x.shape for key, x in names["data"].test[0].items()} == {
+        "targets": (72, 1),
+        "covariates": (72, 3),
+        "categories": (1,),
+    }
+    assert names["forecast"].shape == (100, 2, 24, 1) and names["cardinalities"] == (2,)
+    assert names["features"].shape == (336, 3) and names["steps"][:, 0].tolist() == pytest.approx([0, 0, np.log(3)])
 
 
 def test_docs_of_time_series():

@@ -15,6 +15,7 @@ FLOORS = (
     {"cells", "heads", "data"},
     {"datasets", "inference", "presets", "export"},
     {"models"},
+    {"integrations"},
 )
 
 

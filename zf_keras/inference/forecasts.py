@@ -6,6 +6,8 @@ import numpy as np
 from zf_keras import pictures
 from zf_keras.arguments import check_non_negative_int, check_probability
 from zf_keras.extras import optional_import
+from zf_keras.inference.conformal import recalibrated
+from zf_keras.inference.scores import scores
 
 
 class Forecast(np.lib.mixins.NDArrayOperatorsMixin):
@@ -128,6 +130,9 @@ class Forecast(np.lib.mixins.NDArrayOperatorsMixin):
                 raise ValueError(f"`history` must hold {batch} series, as the forecast. Received: {len(history)}.")
             history = history[series]
         return pictures.forecast(self.samples[:, series], history, features)
+
+    scores = scores
+    recalibrated = recalibrated
 
     def _check_numbers(self, name):
         if self.ndim == 3:

