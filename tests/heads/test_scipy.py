@@ -303,6 +303,11 @@ def test_a_mixture_of_frames():
     np.testing.assert_allclose(together, apart.sum(-1) + np.log(2), rtol=1e-4)
 
 
+def test_the_mean_of_narrow_logistics_at_an_edge():
+    params = np.array([[0, 0, -1, -1, -20, -20], [0, 1, 1, 0.99, -20, -20]], "float32")
+    np.testing.assert_allclose(LogisticMixtureHead(1, 2).mean(params), LogisticMixture(params).mean(), atol=2e-3)
+
+
 def test_the_mode_of_wide_logistics_is_at_an_edge():
     head, wide = LogisticMixtureHead(1, 1), np.array([[0, 0.9, -0.5], [0, -0.9, -0.5], [0, 0.2, -4]], "float32")
     np.testing.assert_array_equal(head.mode(wide), [[255], [0], [153]])
