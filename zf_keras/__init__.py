@@ -15,6 +15,7 @@ from zf_keras.heads.logistic_mixture import LogisticMixtureHead
 from zf_keras.heads.negative_binomial import NegativeBinomialHead
 from zf_keras.heads.poisson import PoissonHead
 from zf_keras.heads.student_t import StudentTHead
+from zf_keras.heads.truncated_gaussian import TruncatedGaussianHead
 from zf_keras.heads.zero_inflated import ZeroInflatedHead
 from zf_keras.inference import diagnostics
 from zf_keras.inference.board import TensorBoardSamples
