@@ -12,6 +12,7 @@ from zf_keras.heads.gaussian import GaussianHead
 from zf_keras.heads.gaussian_mixture import GaussianMixtureHead
 from zf_keras.heads.log_normal import LogNormalHead
 from zf_keras.heads.logistic_mixture import LogisticMixtureHead
+from zf_keras.heads.mixed import MixedHead
 from zf_keras.heads.negative_binomial import NegativeBinomialHead
 from zf_keras.heads.poisson import PoissonHead
 from zf_keras.heads.student_t import StudentTHead

@@ -53,10 +53,13 @@ def test_draws(bounds):
 
 
 @pytest.mark.parametrize("bounds", BOUNDS)
-def test_gradients_are_finite_at_padding(bounds):
-    head, params = TruncatedGaussianHead(1, *bounds), keras.Variable(PARAMS)
-    (gradient,) = gradients(lambda: ops.sum(head.log_prob(params, np.zeros((len(PARAMS), 1)))), [params])
+def test_padding(bounds):
+    """Scored as the nearest value."""
+    head, params, padding = TruncatedGaussianHead(1, *bounds), keras.Variable(PARAMS), np.zeros((len(PARAMS), 1))
+    (gradient,) = gradients(lambda: ops.sum(head.log_prob(params, padding)), [params])
     assert np.isfinite(gradient).all()
+    nearest = head.log_prob(PARAMS, np.clip(padding, *bounds))
+    np.testing.assert_array_equal(head.log_prob(PARAMS, padding), nearest)
 
 
 def test_scale():
