@@ -54,6 +54,8 @@ def _example(model, specs, size):
             value = rng.integers(0, model.head.num_classes if model.tokens else 2, shape)
         elif name == "mask":
             value = np.arange(shape[1]) <= np.arange(1, 1 + shape[0])[:, None]
+        elif name == "temperature" and not model.head.tempers:
+            value = 1.0
         else:
             value = rng.uniform(0.5, 1.0, shape) if name in ("uniform", "temperature") else rng.normal(size=shape)
         values[name] = np.asarray(value, spec.dtype.as_numpy_dtype)
