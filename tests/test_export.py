@@ -307,23 +307,15 @@ def test_onnx_and_litert(name, tmp_path):
 
 @on_tensorflow
 def test_columns_of_every_kind(tmp_path):
-    """A mixed frame of outputs whose operations are their own: the other heads are parts of these, or have fewer."""
-    import tensorflow as tf
-
-    names = ("beta", "logistic_mixture", "student_t", "truncated_gaussian")
-    names += ("zero_inflated_log_normal", "zero_inflated_negative_binomial")
+    """A mixed frame of outputs whose operations are the hardest to hold."""
+    names = ("student_t", "truncated_gaussian", "zero_inflated_negative_binomial")
     model = RNN(3, MixedHead([(name, 1) for name in names]), seed=0)
     model.build((None, None, len(names)))
-    model.export(tmp_path / "saved_model")
     model.export(tmp_path / "onnx", format="onnx")
     model.export(tmp_path / "litert", format="litert")
-    own, exported = Own(model), tf.saved_model.load(str(tmp_path / "saved_model"))
-    noise, uniform = noise_of(model, 3, 5)
-    frames, tolerance = own.generate(noise, uniform, 1.0), {"rtol": 1e-4, "atol": 1e-4}
-    np.testing.assert_allclose(exported.generate(3, 5, 1.0, noise, uniform), frames, **tolerance)
-    data = {"targets": frames, "mask": np.arange(5) < np.array([[5], [2], [4]])}
+    own, tolerance = Own(model), {"rtol": 1e-4, "atol": 1e-4}
+    data = {"targets": own.generate(*noise_of(model, 3, 5), 1.0), "mask": np.arange(5) < np.array([[5], [2], [4]])}
     expected = own.elbo(data, None)
-    np.testing.assert_allclose(exported.elbo(**data), expected, **tolerance)
     inputs = ops.convert_to_numpy(model.sequences(data).inputs)
     np.testing.assert_allclose(run_onnx(tmp_path, "elbo", **data, inputs=inputs)["elbo"], expected, **tolerance)
     check_steps(model, tmp_path, 1.0, tolerance)
