@@ -115,7 +115,7 @@ def test_a_back_test_compiles_a_handful_of_programs():
         assert paths.shape == (2, 3, 1 + time % 4, 3)
     programs = {method.__name__: len(each.compiled_for) for method, each in vars(model)["_programs"].items()}
     # Of prompts of 1, 2, 4, ..., 48 steps; of paths of 1, 2 and 4.
-    assert programs == {"context_of_prompt": 10, "state_given_context": 10, "draw_frames": 3}
+    assert programs == {"encoded_prompt": 10, "state_given_context": 10, "draw_frames": 3}
 
 
 @on_jax

@@ -38,7 +38,7 @@ class Prompts:
 
     def _encoded(self, data):
         """The context of each sequence, of a model without latents the state after it; and what it ends with."""
-        encoded, end = context_of_prompt(self.model, data), end_of_prompt(self.model, data)
+        encoded, end = encoded_prompt(self.model, data)
         if not self.model.noise_dim:
             noise = ops.zeros((*data["targets"].shape[:2], 0), dtype=self.model.compute_dtype)
             encoded = state_given_context(self.model, data, encoded, noise)
@@ -130,8 +130,12 @@ def state_after(model, prompt, noise):
 
 
 @compiled
+def encoded_prompt(model, prompt):
+    """What does not depend on the latents of a prompt: its context, and what it ends with."""
+    return context_of_prompt(model, prompt), end_of_prompt(model, prompt)
+
+
 def context_of_prompt(model, prompt):
-    """What does not depend on the latents of a prompt."""
     sequences = model.sequences(prompt)
     return model.prompt_context(*model.read(sequences), sequences.mask)
 
@@ -143,7 +147,6 @@ def state_given_context(model, prompt, context, noise):
     return model.prompt_state(model.read(sequences)[0], context, sequences, noise)
 
 
-@compiled
 def end_of_prompt(model, prompt):
     """What each prompt ends with, but for the state: a dict of `frame`, `observed` and `scale`."""
     sequences = model.sequences(prompt)

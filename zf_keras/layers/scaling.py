@@ -18,7 +18,7 @@ class Scaling(keras.layers.Layer):
     scale * y, so that its log-density has the Jacobian, -log(scale).
 
     Args:
-        kind: `"standard"`, mean and standard deviation over the data of `model.adapt`, one for all sequences; for outputs
+        kind: `"standard"`, mean and standard deviation over the data of `model.adapt`, for all sequences; for outputs
             of counts and of positive numbers the mean absolute value, and no shift. Or `"mean_abs"`, the mean absolute
             value of each sequence's own targets, 1 where all are zero (DeepAR, Salinas et al. 2020, section 3.3);
             its logarithm is read as a covariate. Likelihoods are then given that scale. Defaults to `"standard"`.
