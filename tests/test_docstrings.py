@@ -4,9 +4,12 @@ import doctest
 import functools
 import importlib
 import inspect
+import json
 import pathlib
 import pkgutil
 import re
+import threading
+import urllib.request
 
 import keras
 import numpy as np
@@ -137,6 +140,33 @@ def test_every_output_is_documented():
     page = (pathlib.Path(__file__).parents[1] / "docs" / "outputs.md").read_text()
     for name in OUTPUTS:
         assert f'`"{name}"`' in page and f'`"{name}"`' in zf_keras.RNN.__doc__
+
+
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="TensorFlow serves what it exported")
+def test_docs_of_a_service(tmp_path, monkeypatch):
+    """From a CSV to the answer of the server, in less than 40 lines."""
+    pd = pytest.importorskip("pandas")
+    monkeypatch.chdir(tmp_path)
+    hours = pd.date_range("2024-01-01", periods=24 * 14, freq="h")
+    shops = {"north": 20.0, "south": 900.0}
+    y = {name: size * (2 + np.sin(2 * np.pi * hours.hour / 24)) for name, size in shops.items()}
+    frames = [pd.DataFrame({"unique_id": name, "ds": hours, "y": each}) for name, each in y.items()]
+    pd.concat(frames).to_csv("sales.csv", index=False)
+    names = names_of_docs("forecast_service.md")
+    text = (pathlib.Path(__file__).parents[1] / "docs" / "forecast_service.md").read_text()
+    lines = "".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)).splitlines()
+    assert len([line for line in lines if line]) < 40
+    server, test = names["server"], names["test"]
+    asked = {"y": test["targets"][1, :72].tolist(), "covariates": test["covariates"][1].tolist(), "horizon": 24}
+    threading.Thread(target=server.handle_request).start()
+    request = urllib.request.Request(f"http://127.0.0.1:{server.server_port}", json.dumps(asked).encode())
+    with urllib.request.urlopen(request, timeout=60) as response:
+        answer = json.load(response)
+    server.server_close()
+    lower, median, upper = (np.array(answer[key]) for key in ("lower", "median", "upper"))
+    assert lower.shape == (24,) and (lower < median).all() and (median < upper).all()
+    expected = names["forecast"].median[1, :, 0]
+    assert np.abs(median - expected).mean() < 0.2 * np.abs(expected).mean()
 
 
 def test_docs_of_long_sequences():
