@@ -195,4 +195,5 @@ def test_a_model_is_trained_and_asked(tasks):
     model = pooled.fitted("RNN", pool, pooled.Candidate(units=3), epochs=1, seed=0)
     (forecast,) = pool.forecasts(model, seed=0)
     assert forecast.shape == (pooled.PATHS, 2, 8, 1) and np.isfinite(forecast.samples).all()
-    assert 0 < tasks[0].scores(forecast)["wql"] < 1
+    found = tasks[0].scores(forecast)
+    assert found.keys() == {"wql", "mase", "coverage"} and 0 < found["wql"] < 1
