@@ -26,6 +26,7 @@ ONE_BACKEND = (
     "test_benchmarks_gpu.py::test_a_part_that_fails_or_is_late_keeps_its_rows",
     "test_benchmarks_gpu.py::test_a_process_of_a_part_is_ended_with_its_children",
     "test_benchmarks_gpu.py::test_wheels",
+    "test_docstrings.py::test_docs_of_outputs",
     "test_docstrings.py::test_docstrings",
     "test_export.py::test_the_command",
     "test_units.py",
@@ -87,6 +88,7 @@ SLOW = (
     "zoo/test_report.py",
     "zoo/test_resume.py",
     "zoo/test_samples.py",
+    "zoo/test_series.py",
     "zoo/test_speech.py",
     "zoo/test_training.py",
 )

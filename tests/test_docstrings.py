@@ -14,6 +14,7 @@ import pytest
 
 import zf_keras
 from tests.models.test_released_weights import REFERENCE
+from zf_keras.heads.registry import OUTPUTS
 from zf_keras.models.configured import ConfiguredModel
 from zf_keras.models.z_forcing import from_released_weights
 
@@ -105,6 +106,37 @@ def test_docs_of_forecasts():
 def test_docs_of_gluonts():
     found = names_of_docs("gluonts.md")["found"]
     assert list(found) == ["MASE[0.5]", "mean_weighted_sum_quantile_loss"] and np.isfinite(found.to_numpy()).all()
+
+
+def test_docs_of_series(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = names_of_docs("series.md")
+    assert {key: x.shape for key, x in names["data"].test[0].items()} == {
+        "targets": (72, 1),
+        "covariates": (72, 3),
+        "categories": (1,),
+    }
+    assert names["forecast"].shape == (100, 2, 24, 1) and names["cardinalities"] == (2,)
+    assert names["features"].shape == (336, 3) and names["steps"][:, 0].tolist() == pytest.approx([0, 0, np.log(3)])
+
+
+def test_docs_of_time_series():
+    names = names_of_docs("time_series.md")
+    gaps = np.isnan(names["sales"][:, :48])
+    assert names["forecast"].shape == (100, 32, 24, 1) and (names["lower"] <= names["upper"]).all()
+    assert (names["filled"][:, ~gaps] == names["sales"][:, :48][~gaps]).all() and np.isfinite(names["filled"]).all()
+
+
+def test_docs_of_outputs():
+    names = names_of_docs("outputs.md")
+    assert names["scores"].shape == (8,) and names["params"].shape == (8, 20, 11)
+    assert names["expected"].shape == names["drawn"].shape == (8, 20, 5) and names["log_prob"].shape == (8, 20)
+
+
+def test_every_output_is_documented():
+    page = (pathlib.Path(__file__).parents[1] / "docs" / "outputs.md").read_text()
+    for name in OUTPUTS:
+        assert f'`"{name}"`' in page and f'`"{name}"`' in zf_keras.RNN.__doc__
 
 
 def test_docs_of_long_sequences():

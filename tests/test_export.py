@@ -16,7 +16,7 @@ from keras import ops
 
 from tests.models.table import NUM_CLASSES, make, sequences
 from tests.support import normal
-from zf_keras import STORN, DistributionHead, ZForcing, probability
+from zf_keras import RNN, STORN, DistributionHead, MixedHead, ZForcing, probability
 from zf_keras.__main__ import main
 from zf_keras.inference import generation, latents, prompts
 from zf_keras.inference.likelihood import log_weight
@@ -286,20 +286,13 @@ on_tensorflow = pytest.mark.skipif(not TENSORFLOW, reason="TensorFlow makes and 
 @on_tensorflow
 @pytest.mark.parametrize("name", FILES)
 def test_onnx_and_litert(name, tmp_path):
-    import onnxruntime
-    from ai_edge_litert.interpreter import Interpreter
-
     output = FILES[name]
     model = make(name, output)
     model.export(tmp_path / "onnx", format="onnx")
     model.export(tmp_path / "litert", format="litert")
     own, dim = Own(model), model.noise_dim
 
-    def run(endpoint, **inputs):
-        session = onnxruntime.InferenceSession(tmp_path / "onnx" / f"{endpoint}.onnx")
-        names = [x.name for x in session.get_outputs()]
-        return dict(zip(names, session.run(None, with_width(**inputs)), strict=True))
-
+    run = functools.partial(run_onnx, tmp_path)
     data = data_of(output, (7, 3, 4))
     inputs = ops.convert_to_numpy(model.sequences(data).inputs)
     noise, draws = normal(3, 7, dim), normal(3, K, 7, dim)
@@ -313,16 +306,45 @@ def test_onnx_and_litert(name, tmp_path):
         for key, value in zip(("mean", "sample"), latents.posterior(model, data, noise), strict=True):
             np.testing.assert_allclose(found[key], value, **tolerance)
 
-    # Step by step it is the model's own loop.
+    check_steps(model, tmp_path, 0.7, tolerance)
+
+
+@on_tensorflow
+def test_columns_of_every_kind(tmp_path):
+    """A mixed frame of outputs whose operations are the hardest to hold."""
+    names = ("student_t", "truncated_gaussian", "zero_inflated_negative_binomial")
+    model = RNN(3, MixedHead([(name, 1) for name in names]), seed=0)
+    model.build((None, None, len(names)))
+    model.export(tmp_path / "onnx", format="onnx")
+    model.export(tmp_path / "litert", format="litert")
+    own, tolerance = Own(model), {"rtol": 1e-4, "atol": 1e-4}
+    data = {"targets": own.generate(*noise_of(model, 3, 5), 1.0), "mask": np.arange(5) < np.array([[5], [2], [4]])}
+    expected = own.elbo(data, None)
+    inputs = ops.convert_to_numpy(model.sequences(data).inputs)
+    np.testing.assert_allclose(run_onnx(tmp_path, "elbo", **data, inputs=inputs)["elbo"], expected, **tolerance)
+    check_steps(model, tmp_path, 1.0, tolerance)
+
+
+def run_onnx(path, endpoint, **inputs):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path / "onnx" / f"{endpoint}.onnx")
+    names = [x.name for x in session.get_outputs()]
+    return dict(zip(names, session.run(None, with_width(**inputs)), strict=True))
+
+
+def check_steps(model, path, temperature, tolerance):
+    """Step by step, the files of ONNX and LiteRT are the model's own loop."""
+    from ai_edge_litert.interpreter import Interpreter
+
     noise, uniform = noise_of(model, 2, 6)
-    expected = own.generate(noise, uniform, 0.7)
-    interpreter = Interpreter(str(tmp_path / "litert" / "generate_step.tflite"))
+    expected = Own(model).generate(noise, uniform, temperature)
+    interpreter = Interpreter(str(path / "litert" / "generate_step.tflite"))
     litert = interpreter.get_signature_runner()
-    steps = {"onnx": lambda **given: run("generate_step", **given), "litert": lambda **given: litert(**given)}
-    for step in steps.values():
+    for step in (functools.partial(run_onnx, path, "generate_step"), lambda **given: litert(**given)):
         state, x = named(model.initial_state(2)), ops.convert_to_numpy(model.start_frames(2))
         for t in range(6):
-            drawn = with_width(noise=noise[:, t], uniform=uniform[:, t], temperature=np.array(0.7, "float32"))
+            drawn = with_width(noise=noise[:, t], uniform=uniform[:, t], temperature=np.array(temperature, "float32"))
             out = step(**state, x=x, **drawn)
             np.testing.assert_allclose(out["y"], expected[:, t], **tolerance)
             state, x = {key: out[f"next_{key}"] for key in state}, out["y"]

@@ -12,9 +12,12 @@ from zf_keras.heads.gaussian import GaussianHead
 from zf_keras.heads.gaussian_mixture import GaussianMixtureHead
 from zf_keras.heads.log_normal import LogNormalHead
 from zf_keras.heads.logistic_mixture import LogisticMixtureHead
+from zf_keras.heads.mixed import MixedHead
 from zf_keras.heads.negative_binomial import NegativeBinomialHead
 from zf_keras.heads.poisson import PoissonHead
 from zf_keras.heads.student_t import StudentTHead
+from zf_keras.heads.truncated_gaussian import TruncatedGaussianHead
+from zf_keras.heads.zero_inflated import ZeroInflatedHead
 from zf_keras.inference import diagnostics
 from zf_keras.inference.board import TensorBoardSamples
 from zf_keras.inference.forecasts import Forecast

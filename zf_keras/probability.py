@@ -44,7 +44,8 @@ def bounded(x, most):
 
 def shifted(x, shift, most):
     """The x' of which `bounded` is that of x and `shift` more, as far as the bounds allow."""
-    return most * ops.arctanh(ops.clip(ops.tanh(x / most) + shift / most, -1 + 1e-6, 1 - 1e-6))
+    share = ops.clip(ops.tanh(x / most) + shift / most, -1 + 1e-6, 1 - 1e-6)
+    return 0.5 * most * (log1p(share) - log1p(-share))  # LiteRT has no arctanh
 
 
 class Gaussian(NamedTuple):

@@ -78,6 +78,11 @@ def prepared(recipe, args):
 
 
 def prepare(dataset, args, directory, options):
+    from zoo.runs import RunError
+
+    for name, parameter in inspect.signature(dataset.prepare).parameters.items():
+        if parameter.default is parameter.empty and name not in ("source", "directory", *options):
+            raise RunError(f"Say by --set data.{name}=... or in the recipe what {name} the data is prepared with.")
     manifest = dataset.prepare(args.source, directory, on_error=args.on_error, **options)
     print(f"\n{directory}:")
     for split, parts in manifest["splits"].items():
@@ -176,6 +181,31 @@ def run_generate(args):
     print(*generate(run, args.count, args.length, args.temperature, args.seed, args.prompt_steps, **options), sep="\n")
 
 
+def run_forecast(args):
+    from zoo.forecasting import forecast
+    from zoo.runs import Run
+
+    options = {"horizon": args.horizon, "quantiles": args.quantiles, "num_samples": args.num_samples}
+    forecast(Run(args.run, args.data), args.source, args.output, seed=args.seed, figure=args.figure, **options)
+    print(*filter(None, (args.output, args.figure)), sep="\n")
+
+
+def run_backtest(args):
+    from zoo.backtesting import BACKTEST, backtest
+    from zoo.runs import Run
+
+    run = Run(args.run, args.data)
+    options = {"stride": args.stride, "horizon": args.horizon, "num_samples": args.num_samples, "seed": args.seed}
+    scores, frame = backtest(run, args.source, args.windows, **options)
+    print(f"{run.name}: {len(frame)} forecasts\n")
+    print(f"{'':16}{''.join(f'{title:>16}' for title in scores)}")
+    for name in scores["model"]:
+        print(f"{name:16}{''.join(f'{found[name]:>16.4g}' for found in scores.values() if name in found)}")
+    if frame["seen"].any():
+        print(f"\n{int(frame['seen'].sum())} of these are of steps that the run was trained or chosen by.")
+    print(f"\n{run.path(BACKTEST)}")
+
+
 def run_interpolate(args):
     from zoo.interpolation import interpolate
     from zoo.runs import Run
@@ -228,6 +258,8 @@ COMMANDS = {
     "resume": run_resume,
     "evaluate": run_evaluate,
     "generate": run_generate,
+    "forecast": run_forecast,
+    "backtest": run_backtest,
     "interpolate": run_interpolate,
     "compare": run_compare,
     "report": run_report,

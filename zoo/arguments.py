@@ -11,6 +11,7 @@ Trains the models of zf_keras on the data sets of their papers, or on your own f
   python -m zoo train timit/z_forcing --source /corpora/TIMIT
   python -m zoo evaluate runs/timit/z_forcing
   python -m zoo generate runs/timit/z_forcing
+  python -m zoo forecast runs/series/z_forcing --source new.csv
   python -m zoo interpolate runs/timit/z_forcing
   python -m zoo compare runs/timit/z_forcing runs/timit/rnn
   python -m zoo report runs/timit/z_forcing runs/timit/rnn
@@ -139,6 +140,45 @@ def parser():
         help="of text: draw from the likeliest tokens, of this probability together (default: all)",
     )
     sub.add_argument("--seed", type=int, default=0, help="the same seed gives the same samples (default: 0)")
+
+    def forecasts(sub):
+        sub.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
+        sub.add_argument("--data", type=Path, help="folder of the prepared data (default: where it was)")
+        sub.add_argument("--horizon", type=int, help="steps that are forecast (default: those of the data)")
+        sub.add_argument("--num-samples", type=int, default=200, help="paths that are drawn of each (default: 200)")
+        sub.add_argument("--seed", type=int, default=0, help="the same seed gives the same forecast (default: 0)")
+
+    sub = command(
+        "forecast",
+        "writes what the best model of a run expects after the end of series",
+        "Continues each series of a file from its end. The file is as that which the data was prepared from; with\n"
+        "covariates, its rows after the last value say what is known of the future.",
+    )
+    forecasts(sub)
+    sub.add_argument("--source", type=Path, required=True, help="a CSV or Parquet file of series, or a folder of them")
+    sub.add_argument(
+        "--quantiles",
+        type=float,
+        nargs="+",
+        default=[0.1, 0.5, 0.9],
+        metavar="Q",
+        help="a column of the output each (default: 0.1 0.5 0.9)",
+    )
+    sub.add_argument(
+        "--output", type=Path, default=Path("forecast.csv"), help="a .csv or .parquet file (default: forecast.csv)"
+    )
+    sub.add_argument("--figure", type=Path, help="a picture of the first eight series, a .png file (default: none)")
+
+    sub = command(
+        "backtest",
+        "scores what the best model of a run would have forecast before the end of series",
+        "Forecasts from origins that roll back from the end of each series, and scores them by what came, beside the\n"
+        "seasonal naive forecast. RUN/backtest.csv has the scores of each series and origin.",
+    )
+    forecasts(sub)
+    sub.add_argument("--source", type=Path, help="a CSV or Parquet file of series (default: the data of the run)")
+    sub.add_argument("--windows", type=int, default=1, help="origins (default: 1, that of the test part)")
+    sub.add_argument("--stride", type=int, help="steps from an origin to the one before (default: the horizon)")
 
     sub = command(
         "interpolate",

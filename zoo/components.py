@@ -78,8 +78,9 @@ def new_model(recipe, steps_per_epoch, arguments):
     """The model, not compiled. arguments: what the data set says of it, such as `num_classes`."""
     values = dict(recipe.values["model"])
     cls = MODELS[values.pop("class")]
-    if values.get("output") == "categorical":
-        values = arguments | values
+    if values.get("output") != "categorical":  # others say nothing of tokens
+        arguments = {name: value for name, value in arguments.items() if name == "cardinalities"}
+    values = arguments | values
     training = table(recipe, "training")
     values["seed"] = training["seed"]
     if training["piece_length"]:

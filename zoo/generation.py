@@ -5,7 +5,8 @@ import shutil
 import numpy as np
 
 from zf_keras.arguments import check_non_negative, check_positive_int, check_seed
-from zf_keras.data.batches import lengths_of
+from zf_keras.data.batches import lengths_of, targets_of
+from zf_keras.data.sequences import TIMELESS
 from zf_keras.files import whole_file
 from zoo.evaluation import best_model
 from zoo.runs import RunError
@@ -56,16 +57,31 @@ def drawn(
     manifest = getattr(data.train, "manifest", None)
     if given is not None and not run.dataset.read_prompt:
         raise RunError(f"{run.recipe.values['data']['dataset']} takes no prompt of one's own, but --prompt-steps.")
+    covariates = isinstance(data.test[0], dict)
+    if given is not None and covariates:
+        raise RunError("What follows on a prompt depends on covariates: draw it by `forecast`.")
     prompt = None if given is None else run.dataset.read_prompt(given, manifest)[None]
     if length is None:
         length = int(np.median(lengths_of(data.train))) + (0 if prompt is None else prompt.shape[1])
     if prompt_steps is None:
-        prompt_steps = int(run.key == "inputs")
+        prompt_steps = prompt_steps_of(run, model, length)
     check_non_negative("prompt_steps", prompt_steps)
-    if prompt is None and prompt_steps:
-        (long,) = np.nonzero(lengths_of(data.test) >= prompt_steps)
+    beside = {}
+    if prompt is None and (prompt_steps or covariates):
+        steps, what = (length, "sequences") if covariates else (prompt_steps, "prompt")
+        (long,) = np.nonzero(lengths_of(data.test) >= steps)
         if not len(long):
-            raise RunError(f"No test sequence has the {prompt_steps} steps of the prompt.")
+            raise RunError(f"No test sequence has the {steps} steps of the {what}.")
         chosen = np.random.default_rng(seed).choice(long, count, replace=count > len(long))
-        prompt = np.stack([data.test[int(i)][:prompt_steps] for i in chosen])
-    return model.generate(count, length, prompt, temperature, seed, top_k, top_p)
+        sequences = [data.test[int(i)] for i in chosen]
+        prompt = np.stack([targets_of(sequence)[:prompt_steps] for sequence in sequences]) if prompt_steps else None
+        for key in sequences[0] if covariates else ():
+            if key != "targets":
+                beside[key] = np.stack([each[key] if key in TIMELESS else each[key][:length] for each in sequences])
+    return model.generate(count, length, prompt, temperature, seed, top_k, top_p, **beside)
+
+
+def prompt_steps_of(run, model, length):
+    """First steps of samples of a length that must be given: half, where these tell the scale of a sequence."""
+    by_sequence = model.scaling is not None and model.scaling.by_sequence
+    return length // 2 if by_sequence else int(run.key == "inputs")

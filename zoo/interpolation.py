@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from zf_keras.arguments import check_seed, check_size, optional
+from zf_keras.data.batches import Batches
 from zf_keras.files import whole_file, write_whole
 from zf_keras.inference.latents import interpolated_lengths
 from zoo.evaluation import best_model
@@ -74,10 +75,10 @@ def between(model, sequences, first=None, second=None, points=11, seed=0, top_k=
         draws = 10 if model.tokens else 1
     if top_k is None and model.tokens:
         top_k = 10
-    ends = [np.asarray(sequences[i])[None] for i in chosen]
+    ends = [Batches([sequences[i]], 1)[0] for i in chosen]
     mode = model.interpolate(*ends, points, seed=seed)[:, 0]
     sample = model.interpolate(*ends, points, "sample", seed, top_k, num_draws=draws)[:, 0]
-    lengths = interpolated_lengths(*(end.shape[1] for end in ends), points)[:, 0]
+    lengths = interpolated_lengths(*(end["targets"].shape[1] for end in ends), points)[:, 0]
     return Interpolation(chosen, np.linspace(0, 1, points), mode, sample, lengths)
 
 

@@ -175,6 +175,8 @@ class Run:
         """The compiled model before its first update."""
         keras.utils.set_random_seed(self.training["seed"])
         model = components.new_model(self.recipe, steps_per_epoch, _model_arguments(self.recipe, data))
+        if model.scaling is not None and not model.scaling.by_sequence:
+            model.adapt(self.batches(data.train))
         model.compile(optimizer=components.new_optimizer(self.recipe, steps_per_epoch))
         return model
 
@@ -321,6 +323,7 @@ def load_data(recipe, directory):
         ) from error
     settings = splits.train.manifest["identity"]["settings"]
     wanted = components.data_arguments(data["dataset"], "prepare") | data
+    wanted = {key: list(value) if isinstance(value, tuple) else value for key, value in wanted.items()}  # as JSON does
     for key, found in settings.items():
         if key in wanted and found != wanted[key]:
             raise recipe.error(

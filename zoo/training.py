@@ -16,6 +16,7 @@ from zf_keras.data.batches import lengths_of
 from zf_keras.files import disk_full, no_space, whole_file
 from zoo.copies import OfCopy
 from zoo.devices import Devices
+from zoo.generation import prompt_steps_of
 from zoo.runs import BEST, LAST, LOG, NonFiniteError, RunError
 
 EVENTS = "tensorboard"
@@ -201,11 +202,12 @@ def _samples(run, data, model, devices):
     }
     if not every or not (functions or model.noise_dim):
         return []
+    if isinstance(data.valid[0], dict) or (manifest or {}).get("missing"):
+        return []  # it draws sequences of which nothing beside is known, and nothing is missing
     length = max(given + 1, int(np.median(lengths_of(data.train))))
-    seed = run.training["seed"]
-    callback = TensorBoardSamples(
-        run.path(EVENTS), data.valid, **functions, every=every, length=length, key=run.key, seed=seed
-    )
+    prompt_steps = prompt_steps_of(run, model, min(length, int(lengths_of(data.valid).min())))
+    options = {"every": every, "length": length, "prompt_steps": prompt_steps, "seed": run.training["seed"]}
+    callback = TensorBoardSamples(run.path(EVENTS), data.valid, **functions, key=run.key, **options)
     return [callback if devices.replicas == 1 else OfCopy(callback, devices)]
 
 

@@ -37,7 +37,9 @@ def test_a_new_one_is_one_file(tmp_path, monkeypatch, request):
 
 
 def test_names():
-    expected = "binarized_mnist blizzard digits fashion_mnist imdb ljspeech mnist piano_rolls ptb speech text timit"
+    expected = (
+        "binarized_mnist blizzard digits fashion_mnist imdb ljspeech mnist piano_rolls ptb series speech text timit"
+    )
     assert tuple(expected.split()) == datasets.NAMES
     assert all(isinstance(datasets.get(name), Dataset) for name in datasets.NAMES)
     assert [name for name in datasets.NAMES if datasets.get(name).key == "inputs"] == ["piano_rolls"]
@@ -51,6 +53,6 @@ def test_digits_are_splits_of_arrays():
 
 
 def test_names_need_no_optional_package():
-    packages = ["soundfile", "mido", "nltk", "tokenizers", "filelock", "grain", "matplotlib"]
+    packages = ["soundfile", "mido", "nltk", "tokenizers", "filelock", "grain", "matplotlib", "pandas", "holidays"]
     code = f"import sys; sys.modules.update(dict.fromkeys({packages})); from zf_keras import datasets; datasets.NAMES"
     subprocess.run([sys.executable, "-c", code], check=True)

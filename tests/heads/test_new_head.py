@@ -15,16 +15,17 @@ FILE = '''
 import keras
 from keras import ops
 
-from zf_keras.heads.head import DistributionHead
+from zf_keras.heads.head import IndependentHead, unshifted
 from zf_keras.heads.registry import output
 from zf_keras.probability import float32
 
 
 @output("exponential")
 @keras.saving.register_keras_serializable("tests")
-class ExponentialHead(DistributionHead):
-    """p(y) = rate^power exp(-rate y); the parameter is the log-rate."""
+class ExponentialHead(IndependentHead):
+    """p(y) = rate exp(-rate y); the parameter is the log-rate."""
 
+    scales = "positive"
     params_dim = property(lambda self: self.features)
     uniform_dim = property(lambda self: self.features)
 
@@ -32,14 +33,20 @@ class ExponentialHead(DistributionHead):
         super().__init__(features, hidden_units, **kwargs)
         self.num_components = num_components
 
-    def log_prob(self, params, values):
-        return ops.sum(float32(params) - ops.exp(float32(params)) * float32(values), axis=-1)
+    def log_prob_by_feature(self, params, values):
+        return float32(params) - ops.exp(float32(params)) * float32(values)
 
     def draw(self, params, normal, uniform, temperature=1.0):
         return -temperature * ops.log1p(-uniform) / ops.exp(float32(params))
 
     def mode(self, params):
         return ops.zeros_like(params)
+
+    def mean(self, params):
+        return ops.exp(-float32(params))
+
+    def at_scale(self, params, shift, scale):
+        return float32(params) - ops.log(unshifted(shift, scale))
 
     def check_values(self, name, values):
         if (values < 0).any():
@@ -68,6 +75,11 @@ def test_a_new_head(exponential, tmp_path):
             model.log_likelihood(-x)
     assert model.head.num_components == 3
     assert (model.generate(2, 4, temperature=0.5) >= 0).all()
+    head, params = model.head, np.array([[0.5, -1.0]], "float32")
+    np.testing.assert_allclose(
+        head.log_prob(params, x[0, :1], np.array([[True, False]])), 0.5 - np.exp(0.5) * x[0, :1, 0]
+    )
+    np.testing.assert_allclose(head.mean(head.at_scale(params, 0, 3.0)), 3 * np.exp(-params), rtol=1e-6)
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(again.log_likelihood(x, seed=0), model.log_likelihood(x, seed=0), rtol=1e-6)
@@ -76,5 +88,5 @@ def test_a_new_head(exponential, tmp_path):
 def test_every_file_of_heads_is_there():
     files = {path.stem for path in pathlib.Path(zf_keras.heads.__file__).parent.glob("*.py")}
     modules = {cls.__module__.rpartition(".")[2] for cls in OUTPUTS.values()}
-    assert files == modules | {"__init__", "head", "registry"}
+    assert files == modules | {"__init__", "head", "mixed", "registry"}  # a mixed frame has no name
     assert {"bernoulli", "categorical", "gaussian", "gaussian_mixture"} <= set(OUTPUTS)

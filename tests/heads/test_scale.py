@@ -6,13 +6,13 @@ from keras import ops
 from scipy import stats
 
 from tests.support import normal
-from zf_keras import NegativeBinomialHead, PoissonHead
+from zf_keras import NegativeBinomialHead, PoissonHead, ZeroInflatedHead
 from zf_keras.heads.registry import OUTPUTS, get_head
 
 F, N = 3, 6
-AFFINE = [name for name, cls in OUTPUTS.items() if cls.scales == "affine"]
-POSITIVE = [name for name, cls in OUTPUTS.items() if cls.scales == "positive"]
-COUNTS = ("poisson", "negative_binomial")
+SCALED = {name: get_head(name, num_classes=5 if cls.tokens else None).scales for name, cls in OUTPUTS.items()}
+AFFINE, POSITIVE, OTHERS = ([name for name in SCALED if SCALED[name] == kind] for kind in ("affine", "positive", None))
+COUNTS = [name for name, cls in OUTPUTS.items() if "poisson" in name or "binomial" in name]
 #: For each feature; and for each frame and feature.
 SCALES = (np.array([0.01, 3.0, 2e4], "float32"), np.exp(normal(N, F, seed=3)), 7.0)
 
@@ -24,8 +24,9 @@ def case(name):
 
 
 def test_which_scale():
-    assert set(AFFINE) >= {"gaussian", "gaussian_mixture", "student_t"}
-    assert set(POSITIVE) >= {"log_normal", *COUNTS}
+    assert {"gaussian", "gaussian_mixture", "student_t"} <= set(AFFINE)
+    assert {"log_normal", "zero_inflated_log_normal", *COUNTS} <= set(POSITIVE)
+    assert ZeroInflatedHead("bernoulli").scales is None and ZeroInflatedHead("gaussian").scales == "positive"
 
 
 @pytest.mark.parametrize("scale", SCALES, ids=["feature", "frame", "number"])
@@ -39,7 +40,7 @@ def test_scaled(name, scale):
     moved = shift + scale * y
     np.testing.assert_allclose(head.draw(scaled, normals, uniform), moved, rtol=1e-5)
     np.testing.assert_allclose(head.mean(scaled), shift + scale * ops.convert_to_numpy(head.mean(params)), rtol=1e-5)
-    volume = np.log(np.broadcast_to(scale, (N, F))).sum(-1)
+    volume = np.where(y == 0, 0, np.log(scale)).sum(-1)  # 0 has a probability, or none
     expected = ops.convert_to_numpy(head.log_prob(params, y)) - volume
     np.testing.assert_allclose(head.log_prob(scaled, moved), expected, rtol=1e-4, atol=1e-4)
 
@@ -54,7 +55,7 @@ def test_units_of_a_student_t_may_be_small_or_large():
         )
 
 
-@pytest.mark.parametrize("name", COUNTS)
+@pytest.mark.parametrize("name", ["poisson", "negative_binomial"])
 def test_counts_of_a_scaled_mean(name):
     """Of the same dispersion, against SciPy."""
     head = (PoissonHead if name == "poisson" else NegativeBinomialHead)(1)
@@ -80,7 +81,7 @@ def test_positive_numbers_are_not_shifted(name):
     np.testing.assert_array_equal(np.isnan(head.mean(scaled)), np.broadcast_to([False, True, False], (N, F)))
 
 
-@pytest.mark.parametrize("name", [name for name, cls in OUTPUTS.items() if cls.scales is None])
+@pytest.mark.parametrize("name", OTHERS)
 def test_the_others_refuse(name):
     head = get_head(name, num_classes=5 if OUTPUTS[name].tokens else None)
     with pytest.raises(ValueError, match=f"A {type(head).__name__} has no scale"):

@@ -7,7 +7,7 @@ from keras import ops
 
 from tests.models.table import FEATURES, FEW_HERE, MODELS, make, sequences
 from tests.support import normal, set_random_weights
-from zf_keras import RNN, Scaling, VRNN
+from zf_keras import RNN, VRNN, Scaling
 
 SHIFT, SCALE = np.array([100.0, -3.0, 0.0], "float32"), np.array([20.0, 0.01, 1.0], "float32")
 
@@ -22,7 +22,7 @@ def scaled(name, output="gaussian", **kwargs):
 
 @pytest.mark.parametrize(("name", "output"), [*((n, "gaussian") for n in FEW_HERE), ("rnn", "gaussian_mixture")])
 def test_scaled_is_unscaled_with_the_jacobian(name, output):
-    """y = shift + scale * x: log p(y) = log p(x) - log scale at each step; draws and forecasts are those of x, so put."""
+    """y = shift + scale * x: log p(y) = log p(x) - log scale at each step; draws are shift + scale * those of x."""
     plain, model, x = make(name, output), scaled(name, output), sequences(count=4)
     y, log_scale, noise = SHIFT + SCALE * x, np.log(SCALE).sum(), normal(4, 5, plain.noise_dim)
     terms, expected = model.loss_terms(y, noise), plain.loss_terms(x, noise)
@@ -43,7 +43,7 @@ def test_scaled_is_unscaled_with_the_jacobian(name, output):
 
 @pytest.mark.parametrize("name", [name for name in ("rnn", "vrnn", "z_forcing") if name in FEW_HERE])
 def test_by_sequence(name, tmp_path):
-    """A scale of each sequence: ten times the values have the same latents but for log scale, and ten times the draws."""
+    """A scale of each sequence: ten times the values have ten times the draws, but for what reads log scale."""
     model = make(name, scaling="mean_abs")
     kernel = model.lstm.layers[0].cell.kernel if name == "rnn" else None
     x = sequences(count=3)
@@ -130,7 +130,7 @@ def test_adapt():
     model = VRNN(units=4, latent_dim=2, output="gaussian", scaling="standard", missing="skip")
     model.build((None, None, 2))
     model.compile(optimizer="adam")
-    with pytest.raises(ValueError, match="call `model.adapt"):
+    with pytest.raises(ValueError, match=r"call `model\.adapt"):
         model.fit(batches[2]["targets"], verbose=0)
     model.adapt(batch for batch in batches)
     np.testing.assert_allclose(model.scaling.shift, np.nanmean(values, axis=0), rtol=1e-5)

@@ -66,14 +66,14 @@ def test_the_first_layer_of_a_stochastic_recurrence_is_dropped_out_too():
 def test_word_dropout(unknown_token):
     model = make("rnn", "categorical", word_dropout=0.3, unknown_token=unknown_token, embedding_dim=4)
     tokens = np.full((100, 50), 2)
-    embedded = ops.convert_to_numpy(model._embed_inputs(ops.convert_to_tensor(tokens), True))
+    embedded = ops.convert_to_numpy(model._embed_inputs(ops.convert_to_tensor(tokens), None, True))
     table = ops.convert_to_numpy(model.embedding.embeddings)
     hidden = np.zeros(4) if unknown_token is None else table[6]
     is_hidden, is_kept = (np.isclose(embedded, row).all(-1) for row in (hidden, table[2]))
     assert (is_hidden ^ is_kept).all()
     np.testing.assert_allclose(is_hidden.mean(), 0.3, atol=0.03)
     assert is_hidden.mean(0).std() > 0 and is_hidden.mean(1).std() > 0
-    np.testing.assert_array_equal(model._embed_inputs(tokens, False), table[tokens])
+    np.testing.assert_array_equal(model._embed_inputs(tokens, None, False), table[tokens])
 
 
 @pytest.mark.parametrize("name", ["storn", "vrnn", "srnn", "z_forcing"])

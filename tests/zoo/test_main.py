@@ -19,6 +19,8 @@ HELP = {
     "resume": ("RUN", "--data", *DEVICES),
     "evaluate": ("RUN", "--split", "--num-samples", "--bound", "--sequences"),
     "generate": ("RUN", "--count", "--length", "--prompt", "--prompt-steps", "--top-k", "--top-p", "--seed"),
+    "forecast": ("RUN", "--data", "--source", "--horizon", "--quantiles", "--num-samples", "--output", "--figure"),
+    "backtest": ("RUN", "--data", "--source", "--windows", "--stride", "--horizon", "--num-samples", "--seed"),
     "interpolate": ("RUN", "--data", "--first", "--second", "--points", "--top-k", "--draws", "--seed"),
     "compare": ("RUN", "--output"),
     "report": ("RUN", "--data", "--output", "--count", "--sequences", "--seed"),

@@ -7,6 +7,7 @@ import numpy as np
 
 from zf_keras.arguments import check_choice, check_positive_int, optional
 from zf_keras.data.padding import padded_size
+from zf_keras.data.sequences import TIMELESS
 
 
 class Batches:
@@ -22,7 +23,9 @@ class Batches:
 
     Args:
         sequences: random access, `len` and `[i]` to an array (time, features) or (time,) of tokens: a split of a
-            data set's `load_data`, a list, or an array (batch, time, ...).
+            data set's `load_data`, a list, or an array (batch, time, ...). Or `[i]` is a dict of `"targets"` and what
+            stands beside them, `"covariates"` (time, features), `"static"` (features,) and `"categories"` (count,):
+            the batches hold them too.
         batch_size: int. Sequences in a batch; the last of a pass may have fewer.
         key: `"targets"`, or `"inputs"` where the first frame is given and not predicted. Defaults to `"targets"`.
         shuffle: bool. Whether each pass has an order of its own, rather than that of `sequences`. Defaults to
@@ -143,19 +146,31 @@ class Batches:
         lengths = self.lengths[indices]
         if self.shuffle and hasattr(self.sequences, "draw"):
             # All of the batch, for one draw follows another.
-            sequences = [np.asarray(self.sequences.draw(int(i), rng)) for i in indices][own]
+            sequences = [self._as_dict(self.sequences.draw(int(i), rng)) for i in indices][own]
         else:
-            sequences = [np.asarray(self.sequences[int(i)]) for i in indices[own]]
+            sequences = [self._as_dict(self.sequences[int(i)]) for i in indices[own]]
+        example = sequences[0] if sequences else self._as_dict(self.sequences[int(indices[0])])
         if self.one_length and self.even:
-            return {self.key: np.stack(sequences)}
+            return {key: np.stack([sequence[key] for sequence in sequences]) for key in example}
         time = self._padded(int(lengths.max()))
         mask = np.zeros((size, time), bool)
         mask[: len(sequences)] = np.arange(time) < lengths[own][:, None]
-        example = sequences[0] if sequences else np.asarray(self.sequences[int(indices[0])])
-        frames = np.zeros((*mask.shape, *example.shape[1:]), np.result_type(*(sequences or [example])))
-        if sequences:
-            frames[mask] = np.concatenate(sequences)
-        return {self.key: frames, "mask": mask}
+        batch = {}
+        for key, first in example.items():
+            arrays = [sequence[key] for sequence in sequences]
+            shape = (size, *first.shape) if key in TIMELESS else (*mask.shape, *first.shape[1:])
+            batch[key] = np.zeros(shape, np.result_type(*(arrays or [first])))
+            if arrays and key in TIMELESS:
+                batch[key][: len(arrays)] = arrays
+            elif arrays:
+                batch[key][mask] = np.concatenate(arrays)
+        return batch | {"mask": mask}
+
+    def _as_dict(self, sequence):
+        """A sequence as a dict of arrays."""
+        if isinstance(sequence, dict):
+            return {key: np.asarray(value) for key, value in sequence.items()}
+        return {self.key: np.asarray(sequence)}
 
     def _padded(self, time):
         if self.multiple is None:
@@ -188,12 +203,12 @@ class Batches:
             return dataset
         import tensorflow as tf
 
-        signature = {name: tf.TensorSpec(self.shape(x), tf.as_dtype(x.dtype)) for name, x in self[start].items()}
+        signature = {name: tf.TensorSpec(self.shape(name, x), tf.as_dtype(x.dtype)) for name, x in self[start].items()}
         return tf.data.Dataset.from_generator(lambda: dataset, output_signature=signature).prefetch(2)
 
-    def shape(self, x):
-        """What is the same in the shapes of all batches like `x`; `None` where they differ."""
-        return (None, x.shape[1] if self.one_length else None, *x.shape[2:])
+    def shape(self, name, x):
+        """What is the same in the shapes of all batches like `x`, one of `name`; `None` where they differ."""
+        return (None, x.shape[1] if self.one_length or name in TIMELESS else None, *x.shape[2:])
 
 
 def lengths_of(sequences):
@@ -202,7 +217,12 @@ def lengths_of(sequences):
         return np.asarray(sequences.lengths)
     if hasattr(sequences, "shape"):
         return np.full(sequences.shape[0], sequences.shape[1])
-    return np.fromiter(map(len, sequences), "int64", len(sequences))
+    return np.fromiter((len(targets_of(sequence)) for sequence in sequences), "int64", len(sequences))
+
+
+def targets_of(sequence):
+    """The targets of a sequence: itself, or of a dict."""
+    return sequence["targets"] if isinstance(sequence, dict) else sequence
 
 
 class Mapped:

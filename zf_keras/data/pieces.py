@@ -84,7 +84,10 @@ class Pieces(Batches):
     def _read(self, number, index):
         rng = np.random.default_rng([self.seed, 1, number, index])
         draws = self.shuffle and hasattr(self.sequences, "draw")
-        sequence = np.asarray(self.sequences.draw(index, rng) if draws else self.sequences[index])
+        sequence = self.sequences.draw(index, rng) if draws else self.sequences[index]
+        if isinstance(sequence, dict):
+            raise ValueError("Pieces are of targets alone. Received sequences with more: train on whole ones.")
+        sequence = np.asarray(sequence)
         if self.key == "inputs":
             return sequence
         start = np.full_like(sequence[:1], self.start_token if sequence.ndim == 1 else 0)
@@ -107,5 +110,5 @@ class Pieces(Batches):
             batch["mask"] = np.arange(self.length) < np.array([len(each) - 1 for each in frames])[:, None]
         return batch | {"first": (pieces == 0) | (position == 0)}
 
-    def shape(self, x):
+    def shape(self, name, x):
         return x.shape

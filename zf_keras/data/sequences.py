@@ -56,7 +56,7 @@ def sequences_of(data, start=0, missing=False):
         observed = _observed(targets, data.get("observed"), mask)
         targets = ops.where(observed, targets, ops.cast(start, targets.dtype))
     if inputs is None:
-        first = ops.zeros_like(targets[:, :1]) + ops.cast(start, targets.dtype)
+        first = ops.broadcast_to(ops.cast(start, targets.dtype), ops.shape(targets[:, :1]))
         inputs = ops.concatenate([first, targets[:, :-1]], axis=1)
         if missing:
             inputs_observed = ops.concatenate([ops.ones_like(observed[:, :1]), observed[:, :-1]], axis=1)

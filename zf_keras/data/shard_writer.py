@@ -11,6 +11,8 @@ import numpy as np
 from zf_keras.arguments import check_choice, check_positive_int
 from zf_keras.data.files import check_name, file_state, locked, printable, write_array, write_json
 from zf_keras.data.moments import Moments
+from zf_keras.data.sequences import TIMELESS
+from zf_keras.data.shard_sequences import frames_of, sequence_arrays
 from zf_keras.data.shards import MANIFEST, PROGRESS, read_json
 from zf_keras.files import disk_full
 
@@ -30,6 +32,7 @@ def write_shards(
     shard_bytes=64 * 2**20,
     verbose=True,
     state=None,
+    missing=False,
 ):
     """Writes the sequences of a data set to shards; goes on with a directory that is not complete.
 
@@ -42,7 +45,8 @@ def write_shards(
         splits: dict from split to a list of sources (str: paths, say), in the order in which they are written; or to
             a dict from the name of each source to what `read` and `state` get in its place.
         read: function from (source, survey) to an iterable of arrays, (time, features) or (time,) of tokens, always
-            the same for the same source.
+            the same for the same source; or of dicts of such `"targets"` and, any of them, `"covariates"` (time,
+            features), and of the whole sequence `"static"` (features,) and `"categories"` (count,) of integers.
         settings: dict of JSON values that tell how `read` makes sequences: what is prepared with other settings is
             another data set. Defaults to `None`, none.
         survey: function without arguments to a JSON value that `read` gets and the manifest keeps, such as a
@@ -57,6 +61,7 @@ def write_shards(
         state: function from a source to a JSON value that is another once the source was changed: what is in shards
             already is then written anew by a preparation that goes on. Defaults to `None`: size and time of change, of
             sources that are paths of files. (A checksum would read every source twice.)
+        missing: bool. Whether targets may be NaN, where a value is missing. Defaults to `False`.
 
     Returns:
         The manifest, a dict. Its `"splits"` count the sources that gave no sequence, `"empty"`.
@@ -115,6 +120,8 @@ def write_shards(
                     "skipped": [],
                     "moments": Moments().state(),
                     "frame": None,
+                    "beside": {},
+                    "missing": missing,
                 }
                 write_json(directory / PROGRESS, progress)
             _remove_unfinished(directory, progress)
@@ -166,18 +173,18 @@ class _Writer:
             (name, source), start, count = sources[position], len(buffer), 0
             written = done["within"]  # sequences of this source that are in shards already
             try:
-                for count, array in enumerate(self._sequences(name, source, read), start=1):
+                for count, sequence in enumerate(self._sequences(name, source, read), start=1):
                     if count <= written:
                         continue
-                    buffer.append(array)
-                    size += array.nbytes + _ARRAY_BYTES
+                    buffer.append(sequence)
+                    size += _bytes(sequence)
                     if size >= self.shard_bytes:
                         self._flush(split, buffer, position, count)
                         buffer, size, start = [], 0, 0
             except _SourceError as error:
                 self._skip(name, error.__cause__, done["within"])
                 buffer = buffer[:start]
-                size = sum(array.nbytes + _ARRAY_BYTES for array in buffer)
+                size = sum(map(_bytes, buffer))
             else:
                 done["empty"] += not count
             done["within"] = 0
@@ -189,8 +196,8 @@ class _Writer:
     def _sequences(self, name, source, read):
         try:
             check_name(name)
-            for array in read(source, self.progress["survey"]):
-                yield self._checked(array)
+            for sequence in read(source, self.progress["survey"]):
+                yield self._checked(sequence)
         except (ImportError, MemoryError):
             raise  # not the source's
         except Exception as error:
@@ -202,42 +209,42 @@ class _Writer:
             raise ValueError(f"{name}: {error}") from error
         self.progress["skipped"].append({"source": name, "error": str(error), "kept": kept})
 
-    def _checked(self, array):
-        array = np.asarray(array)
-        if (
-            array.ndim not in (1, 2)
-            or 0 in array.shape
-            or array.dtype.kind not in ("iu" if array.ndim == 1 else "iubf")
-        ):
-            raise ValueError(
-                "a sequence must be (time, features) of real numbers, or (time,) of integer tokens. "
-                f"Received: shape={array.shape}, dtype={array.dtype}."
-            )
-        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-            raise ValueError(f"a sequence holds {array[~np.isfinite(array)][0]}.")
-        frame = {"shape": list(array.shape[1:]), "dtype": array.dtype.name}
+    def _checked(self, sequence):
+        """A sequence as a dict of arrays."""
+        arrays = sequence_arrays(sequence, self.progress["missing"])
+        frame, beside = frames_of(arrays)
         if self.progress["frame"] is None:
-            self.progress["frame"] = frame
-        if frame != self.progress["frame"]:
-            raise ValueError(f"frames are {frame}, where those before are {self.progress['frame']}.")
-        return array
+            self.progress |= {"frame": frame, "beside": beside}
+        for what, found, before in (
+            ("frames", frame, self.progress["frame"]),
+            ("what stands beside the targets", beside, self.progress["beside"]),
+        ):
+            if found != before:
+                raise ValueError(f"{what} are {found}, where those before are {before}.")
+        return arrays
 
-    def _flush(self, split, arrays, consumed, within):
+    def _flush(self, split, sequences, consumed, within):
         done = self.progress["splits"][split]
-        if arrays:
+        if sequences:
             name = f"{split}-{len(done['shards']):05d}"
-            files = {
-                f"{name}.npy": np.concatenate(arrays),
-                f"{name}.ends.npy": np.cumsum([len(array) for array in arrays], dtype="int64"),
-            }
+            targets = np.concatenate([sequence["targets"] for sequence in sequences])
+            files = {f"{name}.npy": targets}
+            for key in self.progress["beside"]:
+                joined = np.stack if key in TIMELESS else np.concatenate
+                files[f"{name}.{key}.npy"] = joined([sequence[key] for sequence in sequences])
+            files[f"{name}.ends.npy"] = np.cumsum([len(sequence["targets"]) for sequence in sequences], dtype="int64")
             checksums = {file: write_array(self.directory / file, array) for file, array in files.items()}
-            frames = sum(map(len, arrays))
-            done["shards"].append({"name": name, "sequences": len(arrays), "frames": frames, "sha256": checksums})
+            counts = {"sequences": len(sequences), "frames": len(targets)}
+            done["shards"].append({"name": name, **counts, "sha256": checksums})
             if split == self.statistics_of:
-                self.moments.add(files[f"{name}.npy"])
+                self.moments.add(targets[~np.isnan(targets)] if self.progress["missing"] else targets)
         done["consumed"], done["within"] = consumed, within
         self.progress["moments"] = self.moments.state()
         write_json(self.directory / PROGRESS, self.progress)
+
+
+def _bytes(sequence):
+    return sum(array.nbytes + _ARRAY_BYTES for array in sequence.values())
 
 
 def _as_json(value):

@@ -1,8 +1,9 @@
 """Prepared data sets: the sequences of memory-mapped shards, as `shard_writer` wrote them.
 
 A directory holds, for each split, shards of whole sequences: `train-00000.npy`, the frames (frames, features) or
-tokens (frames,) of all its sequences end to end, and `train-00000.ends.npy`, where each sequence ends. `manifest.json`
-is written last: a directory without it is not complete.
+tokens (frames,) of all its sequences end to end, and `train-00000.ends.npy`, where each sequence ends. Where sequences
+have more than targets, `train-00000.covariates.npy` holds as many frames, and `train-00000.static.npy` and
+`train-00000.categories.npy` a row a sequence. `manifest.json` is written last: a directory without it is not complete.
 """
 
 import hashlib
@@ -10,6 +11,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+
+from zf_keras.data.sequences import TIMELESS
 
 MANIFEST, PROGRESS = "manifest.json", "progress.json"
 
@@ -41,6 +44,8 @@ def _damaged(path):
 class Shards:
     """The sequences of one split of a prepared data set, memory-mapped; a random-access source for Grain.
 
+    A sequence is an array, or a dict of `"targets"` and what stands beside them, as `write_shards` got it.
+
     Args:
         directory: path. As given to `prepare`.
         split: str. Such as `"train"`.
@@ -66,10 +71,18 @@ class Shards:
             if not (directory / file).exists() or (verify and checksum(directory / file) != expected):
                 raise ValueError(_damaged(directory / file))
         self._frames = [_load(directory / f"{shard['name']}.npy", mmap_mode="r") for shard in shards]
+        self._beside = [
+            {key: _load(directory / f"{shard['name']}.{key}.npy", mmap_mode="r") for key in self._frames_beside}
+            for shard in shards
+        ]
         self._ends = [_load(directory / f"{shard['name']}.ends.npy") for shard in shards]
-        for shard, frames, ends in zip(shards, self._frames, self._ends, strict=True):
+        for shard, frames, beside, ends in zip(shards, self._frames, self._beside, self._ends, strict=True):
             for name, right in (
-                (f"{shard['name']}.npy", self._holds(shard, frames)),
+                (f"{shard['name']}.npy", _holds(shard["frames"], frames, self.manifest["frame"])),
+                *(
+                    (f"{shard['name']}.{key}.npy", _holds(count_of(key, shard), beside[key], frame))
+                    for key, frame in self._frames_beside.items()
+                ),
                 (f"{shard['name']}.ends.npy", _end(shard, ends)),
             ):
                 if not right:
@@ -77,14 +90,9 @@ class Shards:
         self._paths = [directory / f"{shard['name']}.npy" for shard in shards]
         self._first = np.cumsum([0] + [len(ends) for ends in self._ends])
 
-    def _holds(self, shard, frames):
-        """Whether frames are as many and such as the manifest says, and nothing follows them."""
-        frame = self.manifest["frame"]
-        return (
-            list(frames.shape) == [shard["frames"], *frame["shape"]]
-            and frames.dtype.name == frame["dtype"]
-            and Path(frames.filename).stat().st_size == frames.offset + frames.nbytes
-        )
+    @property
+    def _frames_beside(self):
+        return self.manifest.get("beside", {})
 
     @property
     def lengths(self):
@@ -100,10 +108,31 @@ class Shards:
         shard = int(np.searchsorted(self._first, index, side="right")) - 1
         row = index - self._first[shard]
         ends = self._ends[shard]
-        sequence = self._frames[shard][ends[row - 1] if row else 0 : ends[row]]
-        if sequence.dtype.kind == "f" and not np.isfinite(sequence).all():
+        steps = slice(ends[row - 1] if row else 0, ends[row])
+        sequence = self._frames[shard][steps]
+        wrong = np.isinf if self.manifest.get("missing") else _not_finite
+        if sequence.dtype.kind == "f" and wrong(sequence).any():
             raise ValueError(f"Sequence {index} is not finite. {_damaged(self._paths[shard])}")
-        return sequence
+        beside = {key: array[row if key in TIMELESS else steps] for key, array in self._beside[shard].items()}
+        return {"targets": sequence, **beside} if beside else sequence
+
+
+def _not_finite(array):
+    return ~np.isfinite(array)
+
+
+def count_of(key, shard):
+    """Rows that a shard has of what stands beside its targets."""
+    return shard["sequences" if key in TIMELESS else "frames"]
+
+
+def _holds(count, array, frame):
+    """Whether an array has as many frames and such as the manifest says, and nothing follows them."""
+    return (
+        list(array.shape) == [count, *frame["shape"]]
+        and array.dtype.name == frame["dtype"]
+        and Path(array.filename).stat().st_size == array.offset + array.nbytes
+    )
 
 
 def _end(shard, ends):

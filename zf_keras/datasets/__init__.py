@@ -7,6 +7,7 @@ from zf_keras.data.batches import Batches, Mapped
 from zf_keras.data.pieces import Pieces
 from zf_keras.data.shard_writer import write_shards
 from zf_keras.data.shards import Shards
+from zf_keras.data.windows import Windows
 from zf_keras.datasets import digits
 from zf_keras.datasets.dataset import Dataset
 from zf_keras.datasets.splits import Splits, load_splits

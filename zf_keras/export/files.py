@@ -56,6 +56,8 @@ def _example(model, specs, size):
             value = np.arange(shape[1]) <= np.arange(1, 1 + shape[0])[:, None]
         elif name == "categories":
             value = rng.integers(0, min(model.cardinalities), shape)
+        elif name == "temperature" and not model.head.tempers:
+            value = 1.0
         else:
             positive = name in ("uniform", "temperature", "scale")
             value = rng.uniform(0.5, 1.0, shape) if positive else rng.normal(size=shape)

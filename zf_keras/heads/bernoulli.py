@@ -21,6 +21,8 @@ class BernoulliHead(IndependentHead):
     (2, 5)
     """
 
+    discrete = True
+
     @property
     def params_dim(self):
         return self.features

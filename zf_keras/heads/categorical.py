@@ -28,6 +28,7 @@ class CategoricalHead(DistributionHead):
     """
 
     tokens = True
+    discrete = True
     uniform_dim = 1
 
     def __init__(self, num_classes, features=None, hidden_units=None, **kwargs):

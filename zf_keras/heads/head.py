@@ -40,6 +40,8 @@ class DistributionHead(keras.layers.Layer):
     tokens = False
     #: Uniform numbers that `draw` takes.
     uniform_dim = 2
+    #: Whether frames have probabilities, rather than densities.
+    discrete = False
     #: Which shift + scale * y has a distribution of this kind too: `"affine"`, any of a positive scale; `"positive"`, a
     #: positive scale without a shift; `None`, none. Those have `at_scale`.
     scales = None
@@ -115,7 +117,8 @@ class DistributionHead(keras.layers.Layer):
 
         Args:
             params: tensor (..., params_dim).
-            values, observed: as for `log_prob`.
+            values: tensor (..., features), as for `log_prob`.
+            observed: bool tensor (..., features), as for `log_prob`.
         """
         return params
 
@@ -167,7 +170,7 @@ class DistributionHead(keras.layers.Layer):
         """Raises a `ValueError` unless the head can be drawn from at this number, as far as it is known now."""
         if not self.tempers and isinstance(temperature, numbers.Real) and temperature != 1:
             raise ValueError(
-                f"`temperature` must be 1 for a {type(self).__name__}, which does not define `at_temperature`. "
+                f"`temperature` must be 1 for a {type(self).__name__}, which has no other. "
                 f"Received: temperature={temperature}."
             )
 
@@ -210,11 +213,11 @@ def where_observed(x, observed):
     return x if observed is None else ops.where(observed, float32(x), 0.0)
 
 
-def log_without_shift(shift, scale):
-    """log(scale), for heads of positive numbers; NaN, or an error as far as it is known now, unless the shift is 0."""
+def unshifted(shift, scale):
+    """The scale, for heads of positive numbers; NaN, or an error as far as it is known now, unless the shift is 0."""
     if isinstance(shift, numbers.Real) and shift != 0:
         raise ValueError(f"`shift` must be 0 for a head of positive numbers. Received: shift={shift}.")
-    return ops.where(ops.equal(shift, 0), ops.log(float32(scale)), float("nan"))
+    return ops.where(ops.equal(shift, 0), float32(scale), float("nan"))
 
 
 def drawn_index(logits, uniform):

@@ -5,7 +5,7 @@ from keras import ops
 
 from zf_keras import probability
 from zf_keras.heads.gaussian import GaussianHead
-from zf_keras.heads.head import log_without_shift
+from zf_keras.heads.head import unshifted
 from zf_keras.heads.registry import output
 from zf_keras.probability import Gaussian, bounded, float32, shifted
 
@@ -64,7 +64,7 @@ class LogNormalHead(GaussianHead):
 
     def at_scale(self, params, shift, scale):
         mean, log_variance = ops.split(float32(params), 2, axis=-1)
-        return ops.concatenate([mean + log_without_shift(shift, scale), log_variance], axis=-1)
+        return ops.concatenate([mean + ops.log(unshifted(shift, scale)), log_variance], axis=-1)
 
     def check_values(self, name, values):
         outside = values <= 0

@@ -39,6 +39,8 @@ class LogisticMixtureHead(DistributionHead):
     (2, 5)
     """
 
+    discrete = True
+
     def __init__(self, features=None, num_components=10, bits=8, hidden_units=None, **kwargs):
         super().__init__(features, hidden_units, **kwargs)
         self.num_components = check_size("num_components", num_components)

@@ -5,7 +5,7 @@ from keras import ops
 
 from zf_keras import gamma, probability
 from zf_keras.gamma import log_gamma_draw, stirling_rest
-from zf_keras.heads.head import IndependentHead, log_without_shift
+from zf_keras.heads.head import IndependentHead, unshifted
 from zf_keras.heads.poisson import LOG_RATE, check_counts, drawn_count
 from zf_keras.heads.registry import output
 from zf_keras.probability import bounded, expm1, float32, log1p, shifted
@@ -37,6 +37,7 @@ class NegativeBinomialHead(IndependentHead):
     """
 
     tempers = False
+    discrete = True
     scales = "positive"
 
     @property
@@ -100,7 +101,7 @@ class NegativeBinomialHead(IndependentHead):
     def at_scale(self, params, shift, scale):
         """A negative binomial of the scaled mean and the same dispersion (DeepAR, Salinas et al. 2020)."""
         log_mean, log_dispersion = ops.split(float32(params), 2, axis=-1)
-        log_mean = shifted(log_mean, log_without_shift(shift, scale), LOG_RATE)
+        log_mean = shifted(log_mean, ops.log(unshifted(shift, scale)), LOG_RATE)
         return ops.concatenate([log_mean, log_dispersion], axis=-1)
 
     def check_values(self, name, values):

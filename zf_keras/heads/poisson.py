@@ -5,7 +5,7 @@ from keras import ops
 
 from zf_keras import probability
 from zf_keras.gamma import stirling_rest
-from zf_keras.heads.head import IndependentHead, drawn_index, log_without_shift
+from zf_keras.heads.head import IndependentHead, drawn_index, unshifted
 from zf_keras.heads.registry import output
 from zf_keras.probability import bounded, expm1, float32, shifted
 
@@ -64,6 +64,7 @@ class PoissonHead(IndependentHead):
     """
 
     tempers = False
+    discrete = True
     scales = "positive"
 
     @property
@@ -99,7 +100,7 @@ class PoissonHead(IndependentHead):
 
     def at_scale(self, params, shift, scale):
         """A Poisson of the scaled mean, not of the scaled count."""
-        return shifted(float32(params), log_without_shift(shift, scale), LOG_RATE)
+        return shifted(float32(params), ops.log(unshifted(shift, scale)), LOG_RATE)
 
     def check_values(self, name, values):
         check_counts("poisson", name, values)

@@ -6,13 +6,15 @@ from zf_keras.heads.head import DistributionHead
 
 #: name -> class.
 OUTPUTS = {}
+#: name -> arguments that the name settles.
+_SETTLED = {}
 
 
-def output(name):
-    """Class decorator: the head that `output=name` asks for."""
+def output(name, **arguments):
+    """Class decorator: the head that `output=name` asks for, with these arguments."""
 
     def register(cls):
-        OUTPUTS[name] = cls
+        OUTPUTS[name], _SETTLED[name] = cls, arguments
         return cls
 
     return register
@@ -50,7 +52,8 @@ def get_head(output, hidden_units=None, output_network=None, **arguments):
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and name not in given:
             raise ValueError(f"`output={output!r}` needs `{name}`.")
-    return OUTPUTS[output](hidden_units=None if output_network == "linear" else hidden_units, **given)
+    given = {"hidden_units": None if output_network == "linear" else hidden_units, **given}
+    return OUTPUTS[output](**_SETTLED[output], **given)
 
 
 def without_void(arguments, latents):
@@ -68,4 +71,5 @@ def without_void(arguments, latents):
 
 def _parameters(output):
     _, *parameters = inspect.signature(OUTPUTS[output].__init__).parameters.values()
-    return {parameter.name: parameter for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD}
+    settled = _SETTLED[output]
+    return {x.name: x for x in parameters if x.kind is not x.VAR_KEYWORD and x.name not in settled}

@@ -5,7 +5,6 @@ import numpy as np
 from keras import ops
 
 from zf_keras.arguments import check_choice, check_size, optional
-from zf_keras.data.moments import Moments
 from zf_keras.probability import float32
 
 KINDS = ("standard", "mean_abs")
@@ -19,7 +18,7 @@ class Scaling(keras.layers.Layer):
     scale * y, so that its log-density has the Jacobian, -log(scale).
 
     Args:
-        kind: `"standard"`, mean and standard deviation over the data of `adapt`, one for all sequences; for outputs
+        kind: `"standard"`, mean and standard deviation over the data of `model.adapt`, one for all sequences; for outputs
             of counts and of positive numbers the mean absolute value, and no shift. Or `"mean_abs"`, the mean absolute
             value of each sequence's own targets, 1 where all are zero (DeepAR, Salinas et al. 2020, section 3.3);
             its logarithm is read as a covariate. Likelihoods are then given that scale. Defaults to `"standard"`.
@@ -58,31 +57,14 @@ class Scaling(keras.layers.Layer):
 
     @property
     def adapted(self):
-        """Whether the scale is known: that of each sequence, or of `adapt`."""
+        """Whether the scale is known: that of each sequence, or of `model.adapt`."""
         return self.by_sequence or bool(self.count > 0)
 
-    def adapt(self, frames, shifts):
-        """Takes over the statistics of frames.
-
-        Args:
-            frames: iterable of NumPy arrays (values, features); NaN does not count.
-            shifts: bool. Whether to shift.
-        """
-        values, sizes = [], []
-        for part in frames:
-            if not values:
-                values, sizes = ([Moments() for _ in part.T] for _ in range(2))
-            for column, of_values, of_sizes in zip(part.T, values, sizes, strict=True):
-                seen = column[~np.isnan(column)]
-                if len(seen):
-                    of_values.add(seen)
-                    of_sizes.add(np.abs(seen))
-        if empty := [i for i, each in enumerate(values) if not each.count]:
-            raise ValueError(f"Data to adapt to has no value of feature {empty[0]}.")
-        scale = np.array([each.std if shifts else size.mean for each, size in zip(values, sizes, strict=True)])
-        self.shift.assign([each.mean * shifts for each in values])
-        self.scale.assign(np.where(scale > 0, scale, 1.0))
-        self.count.assign(values[0].count)
+    def take(self, shift, scale, count):
+        """Takes over shift and scale of each feature, of so many values; a scale of zero becomes 1."""
+        self.shift.assign(shift)
+        self.scale.assign(np.where(np.asarray(scale) > 0, scale, 1.0))
+        self.count.assign(count)
 
     def of_sequences(self, targets, valid):
         """The scale of each sequence, (batch, 1, features); `None` where all have one.

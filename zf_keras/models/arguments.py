@@ -45,8 +45,9 @@ OF_LATENT = """\
         clip: float or `None`. Bound of mean and log-variance of the latent's Gaussians. Defaults to `8.0`.
 """
 OUTPUT = """\
-        output: `"gaussian"`, `"gaussian_mixture"`, `"student_t"`, `"log_normal"`, `"beta"`, `"poisson"`,
-            `"negative_binomial"`, `"bernoulli"`, `"categorical"`, `"logistic_mixture"` or a `DistributionHead`.
+        output: `"gaussian"`, `"gaussian_mixture"`, `"student_t"`, `"truncated_gaussian"`, `"log_normal"`, `"beta"`,
+            `"poisson"`, `"negative_binomial"`, `"zero_inflated_poisson"`, `"zero_inflated_negative_binomial"`,
+            `"zero_inflated_log_normal"`, `"bernoulli"`, `"categorical"`, `"logistic_mixture"` or a `DistributionHead`.
 """
 
 

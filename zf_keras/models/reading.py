@@ -7,8 +7,10 @@ y_{t-1} x_t has the model's own mean, its latents at the means of their prior, g
 """
 
 import keras
+import numpy as np
 from keras import ops
 
+from zf_keras.data.moments import Moments
 from zf_keras.data.sequences import Sequences, sequences_of
 from zf_keras.inference.passes import frames_of
 from zf_keras.loops.scan import scan
@@ -201,5 +203,19 @@ class ReadingModel(ConfiguredModel):
         """
         if self.scaling is None or self.scaling.by_sequence:
             raise ValueError(f"`adapt` is for models with scaling='standard'. Received: scaling={self.scaling}.")
-        frames = frames_of(self, data)
-        self.scaling.adapt(frames, self._head_template.scales != "positive")
+        values, sizes = [], []
+        for frames in frames_of(self, data):
+            if not values:
+                values, sizes = ([Moments() for _ in frames.T] for _ in range(2))
+            for column, of_values, of_sizes in zip(frames.T, values, sizes, strict=True):
+                seen = column[~np.isnan(column)]
+                if len(seen):
+                    of_values.add(seen)
+                    of_sizes.add(np.abs(seen))
+        if empty := [i for i, each in enumerate(values) if not each.count]:
+            raise ValueError(f"`data` has no value of feature {empty[0]}.")
+        if self._head_template.scales == "positive":
+            shift, scale = np.zeros(len(values)), [each.mean for each in sizes]
+        else:
+            shift, scale = [each.mean for each in values], [each.std for each in values]
+        self.scaling.take(shift, scale, values[0].count)

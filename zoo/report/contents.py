@@ -7,7 +7,7 @@ import io
 import numpy as np
 
 from zf_keras import diagnostics
-from zf_keras.data.batches import Batches, lengths_of
+from zf_keras.data.batches import Batches, lengths_of, targets_of
 from zf_keras.inference.events import wav
 from zoo import interpolation
 from zoo.comparison import history
@@ -127,7 +127,7 @@ def _uri(kind, content):
 
 def _real(sequences, count, length):
     """The first sequences of a split, cut to the length of the samples."""
-    return [np.asarray(sequences[i])[:length] for i in range(min(count, len(sequences)))]
+    return [np.asarray(targets_of(sequences[i]))[:length] for i in range(min(count, len(sequences)))]
 
 
 def _sounds(groups, dataset, manifest):
