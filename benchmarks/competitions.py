@@ -55,9 +55,10 @@ class Competition(NamedTuple):
         )
 
     def scores(self, forecast):
-        """WQL and MASE of a `Forecast` of all series."""
-        found = forecast.scores(self.actual[..., None], [x[:, None] for x in self.histories], self.season)
-        return {name: found[name] for name in ("wql", "mase")}
+        """WQL, MASE and coverage of intervals of 80 % of a `Forecast` of all series."""
+        histories = [x[:, None] for x in self.histories]
+        found = forecast.scores(self.actual[..., None], histories, self.season, level=0.8)
+        return {name: found[name] for name in ("wql", "mase", "coverage")}
 
 
 def competition(collection, frequency):

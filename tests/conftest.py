@@ -51,6 +51,7 @@ SLOW = (
     "datasets/test_dataset.py::test_names_need_no_optional_package",
     "export",
     "inference",
+    "integrations",
     "models/test_bounds.py",
     "models/test_fitting.py",
     "models/test_fivo.py",

@@ -80,6 +80,27 @@ def test_what_is_measured_is_not_measured_again(tasks, monkeypatch, tmp_path, ca
     assert asked[2:] == ["M1 quarterly"] and [len(run["rows"]) for run in again] == [1, 1]
 
 
+def test_recalibration(tasks, monkeypatch, tmp_path):
+    """By the forecasts one horizon earlier; series without one are left out. Here all are too high by 2."""
+
+    def high(name, task):
+        deciles = task.actual + 2 + np.linspace(-0.1, 0.1, 9)[:, None, None]
+        if len(task.histories[0]) == 16:
+            deciles[:, 0] = np.nan
+        return competitions.forecast_of_deciles(deciles)
+
+    monkeypatch.setattr(forecasting, "NAMES", [("M3", "quarterly")])
+    monkeypatch.setattr(forecasting, "by_statsforecast", high)
+    path = tmp_path / "found.json"
+    forecasting.main(["recalibration", "--models", "AutoETS", "--output", str(path)])
+    rows = forecasting.Results(path, []).rows()
+    assert rows[0]["series_before"] == 2 and rows[0]["wql"] == [pytest.approx(0.038, abs=0.01), 0]
+    before, after = rows[0]["coverage"]
+    assert before == 0 and after > 0.5  # all ends are what came but for roundings
+    lines = forecasting.recalibration_table(rows)
+    assert lines[0] == "|  | M3 quarterly |" and lines[3] == f"| AutoETS, coverage, recalibrated | {after:.4f} |"
+
+
 def test_table():
     sets = [" ".join(name) for name in competitions.NAMES]
     rows = [{"model": "seasonal naive", "set": name, "wql": 0.2} for name in sets]
@@ -174,4 +195,5 @@ def test_a_model_is_trained_and_asked(tasks):
     model = pooled.fitted("RNN", pool, pooled.Candidate(units=3), epochs=1, seed=0)
     (forecast,) = pool.forecasts(model, seed=0)
     assert forecast.shape == (pooled.PATHS, 2, 8, 1) and np.isfinite(forecast.samples).all()
-    assert 0 < tasks[0].scores(forecast)["wql"] < 1
+    found = tasks[0].scores(forecast)
+    assert found.keys() == {"wql", "mase", "coverage"} and 0 < found["wql"] < 1

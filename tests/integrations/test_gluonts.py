@@ -1,5 +1,6 @@
 """GluonTS itself evaluates a model, and comes to the scores of its `Forecast`."""
 
+import keras
 import numpy as np
 import pandas
 import pytest
@@ -167,6 +168,8 @@ def test_errors(arguments, series, message):
         list(SequencePredictor(rnn(), **({"prediction_length": HORIZON} | arguments)).predict(dataset(series)))
 
 
-def test_no_tokens():
+def test_other_models():
+    with pytest.raises(ValueError, match="instance of SequenceModel expected"):
+        SequencePredictor(keras.Sequential(), prediction_length=2)
     with pytest.raises(ValueError, match="`model` must be of frames"):
         SequencePredictor(RNN(units=2, output="categorical", num_classes=3), prediction_length=2)

@@ -11,6 +11,7 @@ from gluonts.model import Predictor, SampleForecast
 from gluonts.model.predictor import RepresentablePredictor
 
 from zf_keras.arguments import check_positive_int, check_seed, check_size, optional
+from zf_keras.models.base import SequenceModel
 
 #: What a model may read beside its targets, by the fields of GluonTS.
 FIELDS = {"covariates": "feat_dynamic_real", "static": "feat_static_real", "categories": "feat_static_cat"}
@@ -51,7 +52,7 @@ class SequencePredictor(RepresentablePredictor):
     @validated()
     def __init__(
         self,
-        model: keras.Model,
+        model: SequenceModel,
         prediction_length: int,
         context_length: int | None = None,
         num_samples: int = 101,
