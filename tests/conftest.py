@@ -101,6 +101,7 @@ TRACED = (
     "models/test_segments.py::test_fit",
     "models/test_training.py::test_learns_the_digits",
     "test_benchmarks.py::test_quick_run",
+    "test_docstrings.py::test_docs_of_a_service",
     "test_docstrings.py::test_docs_of_export",
     "test_export.py",
     "test_xla.py",
