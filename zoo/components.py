@@ -81,6 +81,9 @@ def new_model(recipe, steps_per_epoch, arguments):
     if values.get("output") != "categorical":  # others say nothing of tokens
         arguments = {name: value for name, value in arguments.items() if name == "cardinalities"}
     values = arguments | values
+    context = recipe.values["data"].get("context")
+    if values.get("scaling") == "mean_abs" and context:  # that of a window is what its forecast will know
+        values["scaling"] = zf_keras.Scaling("mean_abs", steps=context)
     training = table(recipe, "training")
     values["seed"] = training["seed"]
     if training["piece_length"]:

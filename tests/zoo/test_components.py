@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from tests.zoo.written import PLAIN, load, without
-from zf_keras import DividedAfter, KLAnnealing
+from zf_keras import DividedAfter, KLAnnealing, Scaling
 from zf_keras.datasets import digits
 from zoo import components
 
@@ -76,6 +76,16 @@ def test_arguments_of_the_model(tmp_path):
     settings = ("training.seed=3", "model.start_token=0")
     model = components.new_model(load(tmp_path, text, *settings), 10, data)
     assert (model.num_classes, model.start_token, model.unknown_token, model.seed) == (50, 0, 0, 3)
+
+
+def test_the_scale_of_a_window_is_that_of_its_context(tmp_path):
+    values = {"model": {"class": "RNN", "units": 4, "output": "gaussian", "scaling": "mean_abs"}}
+    recipe = load(tmp_path, PLAIN)
+    plain = {table: value for table, value in recipe.values.items() if table != "schedule"}
+    for data, steps in (({"context": 9}, 9), ({}, None)):
+        changed = recipe._replace(values={**plain, **values, "data": {**recipe.values["data"], **data}})
+        scaling = components.new_model(changed, 10, {}).scaling
+        assert isinstance(scaling, Scaling) and (scaling.kind, scaling.steps) == ("mean_abs", steps)
 
 
 def test_global_clipnorm(tmp_path):
