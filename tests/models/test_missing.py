@@ -176,6 +176,24 @@ def test_two_draws_a_sequence():
     assert np.isfinite(model.fit(y, verbose=0).history["loss"]).all()
 
 
+@pytest.mark.parametrize(
+    "arguments", [{"segment_length": 2}, {"bound": "fivo", "num_samples": 4, "alpha": 0, "beta": 0}]
+)
+def test_other_ways_to_train(arguments):
+    """Whatever stands in the gaps; in segments as in one."""
+    y = with_gaps()
+    observed, found = ~np.isnan(y), []
+    forms = [(y, arguments), ({"targets": np.where(observed, y, 1e3), "observed": observed}, arguments)]
+    for data, given in [*forms, (y, {**arguments, "segment_length": None})]:
+        model = make("z_forcing", missing="skip", scaling="mean_abs", **given)
+        model.compile(optimizer=keras.optimizers.SGD(0.0))
+        found.append(model.train_on_batch(data, return_dict=True))
+    assert np.isfinite(list(found[0].values())).all()
+    for others in found[1:]:
+        for name, value in others.items():
+            np.testing.assert_allclose(found[0][name], value, rtol=1e-4)
+
+
 def test_errors():
     y = with_gaps()
     with pytest.raises(ValueError, match="make the model with missing='skip'"):

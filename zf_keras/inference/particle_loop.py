@@ -39,8 +39,8 @@ def particle_loop(
         sequences: `Sequences`.
         x: tensor (batch, time, input_dim), the inputs as they are read.
         context, seeds, observed, num_particles, ...: as of `filtered`.
-        each: function of a step's `Steps`, its frames and the particles' log-weights before it, and log p(z) - log
-            q(z), (batch * K, ...) but for the last two (batch, K), to a nest of (batch, ...). Defaults to `None`.
+        each: function of a step's `Steps` and its frames, (batch * K, ...), and of log p of these, the particles'
+            log-weights before it and log p(z) - log q(z), (batch, K), to a nest of (batch, ...). Defaults to `None`.
         reads_draws: bool. Whether a reading that is missing is replaced by the model's draw where it is read.
         kl_weight: number or scalar tensor. What log p(z) - log q(z) is multiplied by.
 
@@ -74,12 +74,13 @@ def particle_loop(
             log_ratio = by_sequence(steps.prior.log_prob(steps.latent) - steps.posterior.log_prob(steps.latent))
         y = repeated(given["y"])
         seen = [repeated(given["seen"])] if "seen" in given else []
-        increments = by_sequence(head.log_prob(steps.output, y, *seen)) + kl_weight * log_ratio
+        log_probs = by_sequence(head.log_prob(steps.output, y, *seen))
+        increments = log_probs + kl_weight * log_ratio
         if "scored" in given:
             increments = ops.where(given["scored"][:, None], increments, 0.0)
         unnormalised = log_weights + increments
         total = ops.logsumexp(unnormalised, axis=1)
-        outputs = each(steps, y, log_weights, log_ratio) if each else ()
+        outputs = each(steps, y, log_probs, log_weights, log_ratio) if each else ()
         # Where no particle explains a frame at all, they go on as equals.
         log_weights = ops.where(ops.isfinite(total)[:, None], unnormalised - total[:, None], uniform)
         if frame:

@@ -182,7 +182,7 @@ def filtered(model, data, context, seeds, *observed, by_feature, **settings):
     """
     sequences, head = model.sequences(data), model.head
 
-    def score(steps, y, log_weights, log_ratio):
+    def score(steps, y, log_probs, log_weights, log_ratio):
         of_features = head.log_prob_by_feature(steps.output, y)
         of_features = ops.reshape(of_features, (*ops.shape(log_weights), of_features.shape[-1]))
         return ops.logsumexp(ops.expand_dims(log_weights + log_ratio, -1) + of_features, axis=1)

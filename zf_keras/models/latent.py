@@ -198,8 +198,8 @@ class LatentModel(SequenceModel):
         x, y = self.read(sequences, True)
         context, mask = self.context(x, y, sequences.mask, True), sequences.mask
 
-        def terms(steps, y, log_weights, log_ratio):
-            of_particles = (-self.head.log_prob(steps.output, y), steps.posterior.kl(steps.prior))
+        def terms(steps, y, log_probs, log_weights, log_ratio):
+            of_particles = (-log_probs, steps.posterior.kl(steps.prior))
             weights = ops.exp(log_weights)
             return [ops.sum(weights * ops.reshape(x, ops.shape(weights)), axis=1) for x in of_particles]
 
