@@ -146,9 +146,11 @@ def test_padding_reaches_nothing():
     mask = np.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
     wild = {**known, "covariates": np.where(mask[..., None], known["covariates"], np.nan)}
     noise = normal(2, TIME, model.noise_dim)
-    terms = [model.loss_terms({"targets": y, "mask": mask, **each}, noise) for each in (known, wild)]
-    for name, term in terms[0].items():
-        np.testing.assert_array_equal(term, terms[1][name])
+    data = [{"targets": y, "mask": mask, **each} for each in (known, wild)]
+    for name, term in model.loss_terms(data[0], noise).items():
+        np.testing.assert_array_equal(term, model.loss_terms(data[1], noise)[name])
+    gradient = named_gradients(lambda: total_loss(model, data[1], noise), model)
+    assert all(np.isfinite(each).all() for each in gradient.values())
 
 
 def test_errors():
