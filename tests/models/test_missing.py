@@ -113,6 +113,16 @@ def test_a_gap_is_read_as_the_mean_of_the_model(name):
         frame = np.where(seen, y[:, t], mean)
 
 
+def test_what_is_missing_is_not_scored():
+    """As target, and as input of the step after it by the backward output."""
+    model, y = make("z_forcing", missing="skip"), sequences(count=2)
+    y[:, 2] = np.nan
+    terms = model(y, noise=ops.convert_to_tensor(noise_of(model, y))).terms
+    for name, step in (("nll", 2), ("backward_nll", 3)):
+        scored = np.arange(5) != step
+        np.testing.assert_array_equal(ops.convert_to_numpy(terms[name]) != 0, np.broadcast_to(scored, (2, 5)))
+
+
 def test_no_gradient_flows_through_what_fills_a_gap():
     model, y = make("vrnn", missing="skip"), with_gaps(2)
     read = gradients(lambda: ops.sum(model.sequences(y).inputs), model.trainable_weights)
