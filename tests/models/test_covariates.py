@@ -129,6 +129,14 @@ def test_each_step_reads_its_own():
         np.testing.assert_allclose(steps.output, expected.output[:, t], rtol=1e-4, atol=1e-5)
 
 
+def test_where_the_first_frame_is_known():
+    """Covariates are of frames: those of the first one are of no target."""
+    model, y, known = made("rnn"), sequences(count=COUNT), beside()
+    later = {**known, "covariates": known["covariates"][:, 1:]}
+    expected = model.log_likelihood({"inputs": y[:, :-1], "targets": y[:, 1:], **later}, verbose=0)
+    np.testing.assert_allclose(model.log_likelihood({"inputs": y, **known}, verbose=0), expected, rtol=1e-6)
+
+
 def test_ids_are_embedded():
     """Each row of a table has the gradient of the sequences of that id alone."""
     model = make_unbuilt("rnn", cardinalities=(4,))

@@ -9,6 +9,8 @@ from tests.models.table import FEATURES, FEW_HERE, make, sequences
 from tests.models.test_generation import linear_gaussian
 from tests.support import gradients, named_gradients, normal, path, total_loss
 from zf_keras import RNN, SRNN, DistributionHead
+from zf_keras.inference.prompts import Prompts, checked_prompt
+from zf_keras.seeds import SeedGenerator
 
 KNOWN = {"a": 1.5, "m": 0.4, "s": 0.7, "kappa": 0.6, "sigma": 0.5}
 
@@ -146,6 +148,21 @@ def test_forecasts_go_on_from_gaps(name):
         for row, length in enumerate(lengths):
             alone = model.forecast(y[row : row + 1, :length], 3, 1, seed=0, temperature=1e-6).samples
             np.testing.assert_allclose(cold[:, row], alone[:, 0], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", FEW_HERE)
+def test_a_forecast_reads_the_gap_that_it_begins_after(name):
+    """As the mean that stands there; without latents, the first step, cold, is that of a gap there."""
+    model, y = make(name, missing="skip"), with_gaps(2)
+    y[:, 3:] = np.nan
+    filled = ops.convert_to_numpy(model.filled(model.sequences(y)))
+    data = checked_prompt(model, y[:, :4], None)
+    start = Prompts(model, data, 2).starts(np.arange(2), SeedGenerator(0))
+    np.testing.assert_allclose(start.frame, filled[:, 3], rtol=1e-4, atol=1e-6)
+    assert not np.any(start.observed)
+    if not model.noise_dim:
+        cold = model.forecast(y[:, :4], 1, 1, seed=0, temperature=1e-6).samples[0, :, 0]
+        np.testing.assert_allclose(cold, filled[:, 4], rtol=1e-3, atol=1e-4)
 
 
 def test_impute():
