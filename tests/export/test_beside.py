@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 from tests.models.table import MODELS
 from tests.support import normal, set_random_weights
@@ -98,7 +99,7 @@ def test_a_global_scale_and_covariates(tmp_path):
     """Generated from the first frame on, in the user's units."""
     import tensorflow as tf
 
-    model = made("vrnn", scaling="standard")
+    model = made("vrnn", scaling="standard", missing="skip")
     y, known = data(gaps=False)
     model.adapt({"targets": y, **known, "covariates": known["covariates"][:, :TIME]})
     model.export(tmp_path)
@@ -108,7 +109,14 @@ def test_a_global_scale_and_covariates(tmp_path):
     frames = loaded.generate(batch_size=COUNT, length=length, noise=normal(COUNT, TIME + HORIZON, width), **known)
     assert frames.shape == (COUNT, TIME + HORIZON, 2) and np.abs(frames).max() > 20
     stream = Stream(tmp_path, 2, static=known["static"][0], categories=known["categories"][0])
-    np.testing.assert_allclose(stream._x, np.tile(model.scaling.shift, (2, 1)), rtol=1e-6)
+    np.testing.assert_allclose(stream._x, np.tile(model.scaling.shift, (3, 1)), rtol=1e-6)
+    # A gap is filled without noise, whatever the particles draw: as in Python.
+    gaps = {"targets": y[:1, :3].copy(), **{key: x[:1] for key, x in known.items()}}
+    gaps["covariates"], gaps["targets"][0, 1:] = gaps["covariates"][:, :3], np.nan
+    filled = ops.convert_to_numpy(model.filled(model.sequences(gaps)))[0]
+    for t in range(3):
+        stream.score(gaps["targets"][0, t], covariates=gaps["covariates"][0, t])
+        np.testing.assert_allclose(stream._x, np.tile(filled[t], (3, 1)), rtol=1e-4)
     with pytest.raises(tf.errors.InvalidArgumentError, match="covariates must be of every step"):
         loaded.generate(batch_size=COUNT, length=TIME, **known)
     with pytest.raises(tf.errors.InvalidArgumentError, match="categories must be known ids"):

@@ -115,6 +115,14 @@ def test_a_gap_is_read_as_the_mean_of_the_model(name):
         frame = np.where(seen, y[:, t], mean)
 
 
+def test_padding_misses_nothing():
+    """So that batches of whole sequences are not filled, which takes a loop."""
+    y = sequences(count=2)
+    y[1, 3:] = np.nan
+    mask = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
+    assert ops.convert_to_numpy(make("rnn", missing="skip").sequences({"targets": y, "mask": mask}).observed).all()
+
+
 def test_what_is_missing_is_not_scored():
     """As target, and as input of the step after it by the backward output."""
     model, y = make("z_forcing", missing="skip"), sequences(count=2)
