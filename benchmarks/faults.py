@@ -2,7 +2,7 @@
 
 Eight sensors, a reading an hour. A load with seasons of a day and of a week, slow weather and three regimes drive them
 all, so that they hang together: by products, squares and saturation, some of them with a delay. Training and
-validation parts are clean. In the test part one or two sensors at a time read wrong, while the plant itself goes on.
+validation parts are clean. In the test part one sensor at a time reads wrong, while the plant itself goes on.
 """
 
 from typing import NamedTuple

@@ -91,7 +91,7 @@ def test_areas():
 
 @pytest.fixture(scope="module")
 def plant():
-    return faults.simulate(0, 5, 2, 12, each=1)
+    return faults.simulate(0, 5, 2, 6, each=1)
 
 
 @pytest.mark.parametrize("name", [name for name in anomalies.BASELINES if name != "chance"])
@@ -102,7 +102,7 @@ def test_baselines(plant, name):
     found = anomalies.BASELINES[name](plant, 0)
     for score, values in anomalies.BASELINES[name](plant._replace(test=later), 0).items():
         np.testing.assert_allclose(values[:-24], found[score][:-24], rtol=1e-9)
-        assert values[-24] > np.quantile(values[:-24], 0.95)
+        assert values[-24:].max() > np.quantile(values[:-24], 0.99)
 
 
 def test_seasonal_z(plant):
