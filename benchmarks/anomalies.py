@@ -26,6 +26,7 @@ from zf_keras import ElboStopping, KLAnnealing
 
 SETTINGS = {"units": 64, "latent_dim": 8, "hidden_units": 64, "output": "gaussian", "scaling": "standard"}
 STEPS, STRIDE, BATCH, LEARNING_RATE, PARTICLES = 2 * WEEK, DAY, 32, 3e-3, 64
+TREES = 300
 
 
 def clock(hours):
@@ -64,7 +65,7 @@ def by_isolation_forest(plant, seed):
     }
     found = {}
     for name, (clean, test) in inputs.items():
-        forest = IsolationForest(n_estimators=300, max_samples=1024, random_state=seed).fit(clean)
+        forest = IsolationForest(n_estimators=TREES, max_samples=1024, random_state=seed).fit(clean)
         found[name] = -forest.score_samples(test)
     return found
 
