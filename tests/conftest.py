@@ -22,6 +22,7 @@ ONE_BACKEND = (
     "models/test_numpy.py::test_steps",
     "pictures",
     "presets/test_refused.py",
+    "test_benchmarks_anomalies.py",
     "test_benchmarks_forecasting.py",
     "test_benchmarks_gpu.py::test_a_part_that_fails_or_is_late_keeps_its_rows",
     "test_benchmarks_gpu.py::test_a_process_of_a_part_is_ended_with_its_children",
@@ -44,7 +45,11 @@ ONE_BACKEND = (
     "zoo/test_wrong_recipes.py",
 )
 #: What trains there all the same.
-BOTH_BACKENDS = ("datasets/test_batches.py", "test_benchmarks_forecasting.py::test_a_model_is_trained_and_asked")
+BOTH_BACKENDS = (
+    "datasets/test_batches.py",
+    "test_benchmarks_anomalies.py::test_a_model_is_trained_and_asked",
+    "test_benchmarks_forecasting.py::test_a_model_is_trained_and_asked",
+)
 #: Kills, learning, searches, exports, presets, programs of their own, trainings compared: not in `make quick`.
 SLOW = (
     "data/test_padding.py",
@@ -103,6 +108,7 @@ TRACED = (
     "test_benchmarks.py::test_quick_run",
     "test_docstrings.py::test_docs_of_a_service",
     "test_docstrings.py::test_docs_of_export",
+    "test_docstrings.py::test_docs_of_time_series",
     "test_export.py",
     "test_xla.py",
     "tuning",

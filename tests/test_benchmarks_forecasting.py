@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import competitions, forecasting, pooled
+from benchmarks.results import Results
 from zf_keras import Forecast
 
 RNG = np.random.default_rng(0)
@@ -182,7 +183,7 @@ def test_train(tasks, monkeypatch, tmp_path):
     monkeypatch.setattr(pooled.Pool, "forecasts", forecasts)
     candidates = {name: pooled.Candidate(form=name) for name in ("level", "growth")}
     for _ in range(2):
-        results = forecasting.Results(tmp_path / "found.json", [])
+        results = Results("forecasting", tmp_path / "found.json", [])
         pooled.train(results, "RNN", "quarterly", [0, 1], 30, candidates=candidates)
     assert trained == [(32, "level", 30, 0), (32, "growth", 30, 0), (40, "growth", 7, 0), (40, "growth", 7, 1)]
     rows = results.rows()

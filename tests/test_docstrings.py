@@ -128,6 +128,10 @@ def test_docs_of_time_series():
     gaps = np.isnan(names["sales"][:, :48])
     assert names["forecast"].shape == (100, 32, 24, 1) and (names["lower"] <= names["upper"]).all()
     assert (names["filled"][:, ~gaps] == names["sales"][:, :48][~gaps]).all() and np.isfinite(names["filled"]).all()
+    read = ~np.isnan(names["faulty"]["targets"])
+    np.testing.assert_array_equal(np.isnan(names["by_sensor"]), ~read)
+    assert names["alarms"][:, 15].all() and names["alarms"][:, :15].mean() < 0.01
+    assert not names["alarms"][~read.any(axis=-1)].any() and names["by_sensor"][:, 15, 1].max() < names["threshold"]
 
 
 def test_docs_of_outputs():
