@@ -94,7 +94,7 @@ def test_recalibration(tasks, monkeypatch, tmp_path):
     monkeypatch.setattr(forecasting, "by_statsforecast", high)
     path = tmp_path / "found.json"
     forecasting.main(["recalibration", "--models", "AutoETS", "--output", str(path)])
-    rows = forecasting.Results(path, []).rows()
+    rows = Results("forecasting", path, []).rows()
     assert rows[0]["series_before"] == 2 and rows[0]["wql"] == [pytest.approx(0.038, abs=0.01), 0]
     before, after = rows[0]["coverage"]
     assert before == 0 and after > 0.5  # all ends are what came but for roundings
