@@ -322,7 +322,8 @@ def test_columns_of_every_kind(tmp_path):
     expected = own.elbo(data, None)
     inputs = ops.convert_to_numpy(model.sequences(data).inputs)
     np.testing.assert_allclose(run_onnx(tmp_path, "elbo", **data, inputs=inputs)["elbo"], expected, **tolerance)
-    check_steps(model, tmp_path, 1.0, tolerance)
+    # By LiteRT's own delegate the second step of this graph comes out wrong in one interpreter of five.
+    check_steps(model, tmp_path, 1.0, tolerance, "BUILTIN_WITHOUT_DEFAULT_DELEGATES")
 
 
 def run_onnx(path, endpoint, **inputs):
@@ -333,13 +334,14 @@ def run_onnx(path, endpoint, **inputs):
     return dict(zip(names, session.run(None, with_width(**inputs)), strict=True))
 
 
-def check_steps(model, path, temperature, tolerance):
+def check_steps(model, path, temperature, tolerance, resolver="AUTO"):
     """Step by step, the files of ONNX and LiteRT are the model's own loop."""
-    from ai_edge_litert.interpreter import Interpreter
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     noise, uniform = noise_of(model, 2, 6)
     expected = Own(model).generate(noise, uniform, temperature)
-    interpreter = Interpreter(str(path / "litert" / "generate_step.tflite"))
+    file = path / "litert" / "generate_step.tflite"
+    interpreter = Interpreter(str(file), experimental_op_resolver_type=OpResolverType[resolver])
     litert = interpreter.get_signature_runner()
     for step in (functools.partial(run_onnx, path, "generate_step"), lambda **given: litert(**given)):
         state, x = named(model.initial_state(2)), ops.convert_to_numpy(model.start_frames(2))
