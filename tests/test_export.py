@@ -322,7 +322,7 @@ def test_columns_of_every_kind(tmp_path):
     expected = own.elbo(data, None)
     inputs = ops.convert_to_numpy(model.sequences(data).inputs)
     np.testing.assert_allclose(run_onnx(tmp_path, "elbo", **data, inputs=inputs)["elbo"], expected, **tolerance)
-    # By LiteRT's own delegate the second step of this graph comes out wrong in one interpreter of five.
+    # By LiteRT's own delegate the second step of this graph comes out wrong in about one interpreter of four.
     check_steps(model, tmp_path, 1.0, tolerance, "BUILTIN_WITHOUT_DEFAULT_DELEGATES")
 
 
