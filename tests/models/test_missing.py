@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from tests.models.table import FEATURES, FEW_HERE, make, sequences
+from tests.models.table import FEATURES, FEW_HERE, MODELS, make, sequences
 from tests.models.test_generation import linear_gaussian
 from tests.support import gradients, named_gradients, normal, path, total_loss
 from zf_keras import RNN, SRNN, DistributionHead
@@ -235,8 +235,27 @@ def test_other_ways_to_train(arguments):
             np.testing.assert_allclose(found[0][name], value, rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["rnn", "vrnn"])
+def test_targets_with_gaps_beside_inputs_of_their_own(name):
+    """Of other features than the targets: they are all there, whatever is missing of these."""
+    cls, arguments = MODELS[name]
+    model, y = cls(output="gaussian", missing="skip", seed=0, **arguments), with_gaps()
+    inputs = np.random.default_rng(0).normal(size=(4, 5, 2)).astype("float32")
+    model.build({"targets": (None, None, FEATURES), "inputs": (None, None, 2)})
+    read, _ = model.read(model.sequences({"inputs": inputs, "targets": y}))
+    np.testing.assert_array_equal(read, np.concatenate([inputs, np.zeros(y.shape)], axis=-1))
+    model.compile(optimizer="adam")
+    assert np.isfinite(model.fit({"inputs": inputs, "targets": y}, verbose=0).history["loss"]).all()
+    scores = model.step_scores({"inputs": inputs, "targets": y}, 4, seed=0, verbose=0)
+    np.testing.assert_array_equal(np.isnan(scores), np.isnan(y).all(axis=-1))
+    counts = model.step_scores({"inputs": inputs, "targets": np.ones(y.shape, int)}, 4, seed=0, verbose=0)
+    assert np.isfinite(counts).all()
+
+
 def test_errors():
     y = with_gaps()
+    with pytest.raises(ValueError, match="would not tell its scale"):
+        make("rnn", scaling="mean_abs").step_scores(y, verbose=0)
     with pytest.raises(ValueError, match="make the model with missing='skip'"):
         make("rnn").log_likelihood(y, verbose=0)
     with pytest.raises(ValueError, match="`observed` is for models with missing='skip'"):

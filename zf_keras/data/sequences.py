@@ -53,7 +53,7 @@ def sequences_of(data, start=0, missing=False):
     targets = _zero_padding(ops.convert_to_tensor(targets), mask)
     observed = inputs_observed = None
     if missing:
-        observed = _observed(targets, data.get("observed"), mask)
+        observed = observed_of(targets, data.get("observed"), mask)
         targets = ops.where(observed, targets, ops.cast(start, targets.dtype))
     if inputs is None:
         first = ops.broadcast_to(ops.cast(start, targets.dtype), ops.shape(targets[:, :1]))
@@ -61,18 +61,18 @@ def sequences_of(data, start=0, missing=False):
         if missing:
             inputs_observed = ops.concatenate([ops.ones_like(observed[:, :1]), observed[:, :-1]], axis=1)
     elif missing:
-        inputs_observed = ops.ones_like(inputs, dtype="bool")
+        inputs_observed = ops.ones_like(observed)  # flags are as wide as the targets, whatever the inputs are
     inputs = _zero_padding(ops.convert_to_tensor(inputs), mask)
     return Sequences(inputs, targets, mask, observed=observed, inputs_observed=inputs_observed)
 
 
-def _observed(targets, given, mask):
+def observed_of(targets, given, mask):
     """Where a value is there, (batch, time, features); padded steps miss nothing."""
     observed = ops.logical_not(ops.isnan(targets))
     if given is not None:
         observed = ops.logical_and(observed, ops.cast(given, "bool"))
     if mask is not None:
-        observed = ops.logical_or(observed, ops.logical_not(ops.expand_dims(mask, -1)))
+        observed = ops.logical_or(observed, ops.logical_not(ops.expand_dims(ops.cast(mask, "bool"), -1)))
     return observed
 
 

@@ -71,7 +71,7 @@ class Stream:
         self._x = np.full((self._rows, *spec["shape"][1:]), start, spec["dtype"])
         self._of_sequence = self._beside(static=static, categories=categories, scale=scale)
         if self._fills:
-            self._of_sequence["observed"] = np.ones(self._x.shape, bool)
+            self._of_sequence["observed"] = self._all_observed()
 
     def score(self, y, x=None, covariates=None):
         """log p(y | all frames before) in nats; then y is one of those.
@@ -111,7 +111,7 @@ class Stream:
         if generates:
             read = np.where(missing, np.asarray(step["mean"])[-1], frame) if self._fills else frame
             self._x = self._repeated(read, spec["dtype"])
-        if self._fills:
+        if self._fills and generates:
             self._of_sequence["observed"] = self._repeated(~missing, bool)
         if not (missing.all() if self._fills and shape else missing.any()):
             log_weights = self._log_weights + np.asarray(step["log_prob"], "float64")[: self.num_particles]
@@ -141,7 +141,7 @@ class Stream:
             step = self._step("generate_step", {"temperature": np.float32(1.0), **beside})
             self._state, self._x = step["state"], step["y"].numpy()
             if self._fills:
-                self._of_sequence["observed"] = np.ones(self._x.shape, bool)
+                self._of_sequence["observed"] = self._all_observed()
             frames.append(self._x[: self.num_particles])
         self._state, self._x, self._log_weights, self._of_sequence = kept
         return np.stack(frames, axis=1)
@@ -160,6 +160,9 @@ class Stream:
                     raise ValueError(f"`{name}` must be of shape {tuple(spec['shape'][1:])}. Received: {x.shape}.")
                 beside[name] = self._repeated(x, spec["dtype"])
         return beside
+
+    def _all_observed(self):
+        return np.ones((self._rows, *self._inputs["score_step"]["observed"]["shape"][1:]), bool)
 
     def _step(self, endpoint, given):
         draws = {"noise": self._random.standard_normal, "uniform": self._random.random}

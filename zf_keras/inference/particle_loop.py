@@ -62,9 +62,10 @@ def particle_loop(
         state, log_weights, *frame = carry
         seed = GivenSeed(given["seed"])
         scale = repeated(given["scale"]) if "scale" in given else None
-        x = repeated(given["x"])
         if frame:
             x = model.read_frames(frame[0], repeated(given["known"]) if "known" in given else None, scale)
+        else:
+            x = repeated(given["x"])
         noise = ops.cast(keras.random.normal((rows, model.noise_dim), seed=seed), model.compute_dtype)
         read = repeated(given["context"]) if proposal == "posterior" else None
         steps, state = model.step(weights, state, x, noise, read)

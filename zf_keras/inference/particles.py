@@ -13,7 +13,7 @@ from zf_keras.arguments import (
 )
 from zf_keras.compiled import compiled
 from zf_keras.data.padding import padded_size
-from zf_keras.data.sequences import is_arrays
+from zf_keras.data.sequences import is_arrays, observed_of
 from zf_keras.heads import DistributionHead
 from zf_keras.inference.particle_loop import RESAMPLING, particle_loop
 from zf_keras.inference.passes import arrays, batches_of_rows, context_of, count_and_time, generator, rows_of
@@ -78,6 +78,8 @@ def step_scores(
     check_positive_int("batch_size", batch_size)
     random = generator(model, seed)
     data, observed = (data, None) if model.missing else without_gaps(data)
+    if observed is not None and model.scaling is not None and model.scaling.by_sequence:
+        raise ValueError("`targets` holds nan, and would not tell its scale: make the model with missing='skip'.")
     data = arrays(model, data)
     if by_feature and type(model.head).log_prob_by_feature is DistributionHead.log_prob_by_feature:
         raise ValueError(
@@ -94,8 +96,10 @@ def step_scores(
     scores = _scores(model, data, observed, random, batch_size, verbose, settings)
     if observed is not None:
         return np.where(observed if by_feature else observed.all(axis=-1), scores, np.nan)
-    if model.missing and (observed := observed_in(data)) is not None:
-        return np.where(observed if by_feature else observed.any(axis=-1), scores, np.nan)
+    if model.missing and "targets" in data:
+        seen = observed_of(ops.cast(data["targets"], "float32"), data.get("observed"), data.get("mask"))
+        seen = ops.convert_to_numpy(seen)
+        return np.where(seen if by_feature else seen.any(axis=-1), scores, np.nan)
     return scores
 
 
@@ -137,16 +141,6 @@ def without_gaps(data):
     known = [targets[..., i][seen[..., i]][0] for i in range(targets.shape[2])]
     filled = np.where(missing, np.array(known, targets.dtype), targets)
     return ({**data, "targets": filled} if isinstance(data, dict) else filled), ~missing
-
-
-def observed_in(data):
-    """Which targets of a dict of arrays are there, (batch, time, features); `None` for all. Padding misses nothing."""
-    targets = data.get("targets")
-    if targets is None or targets.dtype.kind != "f":
-        return None
-    observed = ~np.isnan(targets) & data.get("observed", np.array(True)).astype(bool)
-    observed |= ~data.get("mask", np.array([[True]])).astype(bool)[..., None]
-    return None if observed.all() else observed
 
 
 def _scores(model, data, observed, random, batch_size, verbose, settings):
