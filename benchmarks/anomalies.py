@@ -10,9 +10,7 @@ read for the scores alone: AUC-PR over hours, without point adjustment. Each run
 day, machine and versions; what is there already is not measured again. `table` prints it in Markdown.
 """
 
-import argparse
 import itertools
-import pathlib
 import sys
 import time
 
@@ -21,7 +19,7 @@ import numpy as np
 
 from benchmarks.faults import DAY, KINDS, WEEK, by_hour_of_week, simulate
 from benchmarks.models import MODELS, new_model
-from benchmarks.results import Results
+from benchmarks.results import Results, parser_of
 from zf_keras import ElboStopping, KLAnnealing
 
 SETTINGS = {"units": 64, "latent_dim": 8, "hidden_units": 64, "output": "gaussian", "scaling": "standard"}
@@ -183,32 +181,21 @@ def table(rows):
 
 
 def arguments(argv):
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.anomalies",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser, command = parser_of("anomalies", __doc__)
+    baselines = command(
+        "baselines", "a seasonal z-score, an isolation forest, a linear autoregression", BASELINES, list(BASELINES)
     )
-    commands = parser.add_subparsers(dest="command", required=True)
-    baselines = commands.add_parser(
-        "baselines", help="a seasonal z-score, an isolation forest, a linear autoregression"
-    )
-    baselines.add_argument("--models", nargs="+", choices=BASELINES, default=list(BASELINES), metavar="NAME")
-    train = commands.add_parser("train", help="models by name")
-    train.add_argument("--models", nargs="+", choices=MODELS, required=True, metavar="NAME", help=", ".join(MODELS))
+    train = command("train", "models by name", MODELS)
     train.add_argument("--epochs", type=int, default=60, help="at most (default: 60)")
-    for command in (baselines, train):
-        command.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-        command.add_argument("--output", type=pathlib.Path, required=True, metavar="FILE", help="JSON, added to")
-    tables = commands.add_parser("table", help="of what was measured, in Markdown")
-    tables.add_argument("results", type=pathlib.Path, metavar="FILE")
+    for each in (baselines, train):
+        each.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     return parser.parse_args(argv)
 
 
 def main(argv=None):
     argv = sys.argv[1:] if argv is None else argv
     args = arguments(argv)
-    path = args.results if args.command == "table" else args.output
-    results = Results("anomalies", path, argv, packages=("scikit-learn",))
+    results = Results("anomalies", args.output, argv, packages=("scikit-learn",))
     if args.command == "baselines":
         measure_baselines(results, args.models, args.seeds)
     elif args.command == "train":

@@ -13,9 +13,7 @@ versions; what is there already is not measured again, so that a command that wa
 it beside the published numbers, in Markdown.
 """
 
-import argparse
 import itertools
-import pathlib
 import sys
 import time
 
@@ -24,7 +22,7 @@ import numpy as np
 from benchmarks.competitions import NAMES, PUBLISHED, SEASONS, by_statsforecast, competition
 from benchmarks.models import MODELS
 from benchmarks.pooled import CANDIDATES, train
-from benchmarks.results import Results
+from benchmarks.results import Results, parser_of
 from zf_keras import Forecast
 
 BASELINES = ("seasonal naive", "seasonal naive, Gaussian", "AutoETS")
@@ -100,36 +98,21 @@ def table(rows, score):
 
 
 def arguments(argv):
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.forecasting",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    baselines = commands.add_parser("baselines", help="seasonal naive and AutoETS, by statsforecast")
-    baselines.add_argument("--models", nargs="+", choices=BASELINES, default=BASELINES, metavar="NAME")
-    baselines.add_argument("--output", type=pathlib.Path, required=True, metavar="FILE", help="JSON, added to")
-    recalibration = commands.add_parser("recalibration", help="coverage of their intervals, before and after")
-    intervals = BASELINES[1:]
-    recalibration.add_argument("--models", nargs="+", choices=intervals, default=intervals, metavar="NAME")
-    recalibration.add_argument("--output", type=pathlib.Path, required=True, metavar="FILE", help="JSON, added to")
-    train = commands.add_parser("train", help="models by name, their settings chosen before each cutoff")
-    train.add_argument("--models", nargs="+", choices=MODELS, required=True, metavar="NAME", help=", ".join(MODELS))
+    parser, command = parser_of("forecasting", __doc__)
+    command("baselines", "seasonal naive and AutoETS, by statsforecast", BASELINES, BASELINES)
+    command("recalibration", "coverage of their intervals, before and after", BASELINES[1:], BASELINES[1:])
+    train = command("train", "models by name, their settings chosen before each cutoff", MODELS)
     train.add_argument("--frequencies", nargs="+", choices=SEASONS, default=list(SEASONS), metavar="NAME")
     train.add_argument("--candidates", nargs="+", choices=CANDIDATES, default=list(CANDIDATES), metavar="NAME")
     train.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     train.add_argument("--epochs", type=int, default=100, help="at most (default: 100)")
-    train.add_argument("--output", type=pathlib.Path, required=True, metavar="FILE", help="JSON, added to")
-    tables = commands.add_parser("table", help="of what was measured, in Markdown")
-    tables.add_argument("results", type=pathlib.Path, metavar="FILE")
     return parser.parse_args(argv)
 
 
 def main(argv=None):
     argv = sys.argv[1:] if argv is None else argv
     args = arguments(argv)
-    path = args.results if args.command == "table" else args.output
-    results = Results("forecasting", path, argv, PACKAGES)
+    results = Results("forecasting", args.output, argv, PACKAGES)
     if args.command == "baselines":
         measure_baselines(results, args.models)
     elif args.command == "recalibration":

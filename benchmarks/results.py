@@ -1,13 +1,35 @@
 """The file of a benchmark whose command may be given again."""
 
+import argparse
 import contextlib
 import datetime
 import importlib.metadata
 import json
+import pathlib
 import shlex
 
 from zf_keras.files import write_whole
 from zoo.machine import machine
+
+
+def parser_of(name, doc):
+    """A parser of `python -m benchmarks.NAME`, with the command `table`; and what adds further ones to it."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m benchmarks.{name}", description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    tables = commands.add_parser("table", help="of what was measured, in Markdown")
+    tables.add_argument("output", type=pathlib.Path, metavar="FILE")
+
+    def command(name, help, models, default=None):
+        """A command with the options that all have. Without a `default` models must be named."""
+        added = commands.add_parser(name, help=help)
+        named = {"default": default} if default else {"required": True}
+        added.add_argument("--models", nargs="+", choices=models, metavar="NAME", help=", ".join(models), **named)
+        added.add_argument("--output", type=pathlib.Path, required=True, metavar="FILE", help="JSON, added to")
+        return added
+
+    return parser, command
 
 
 class Results:
